@@ -1,0 +1,82 @@
+"""``doit build``: make what is stale, verify it, and say so."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_base import Command
+
+from megbuild.cli.fast import answer
+
+JOBS = {"name": "jobs", "short": "n", "long": "jobs", "type": int, "default": 0, "help": "actions at a time [default: one per core]"}
+KEEP_GOING = {"name": "keep_going", "short": "k", "long": "keep-going", "type": bool, "default": False, "help": "go on with what does not need a failed action"}
+DRY_RUN = {"name": "dry_run", "short": "", "long": "dry-run", "type": bool, "default": False, "help": "show what would run, and why, and run nothing"}
+SUMMARY = {"name": "summary", "short": "", "long": "summary", "type": str, "default": "", "help": "write the final table to this file as JSON"}
+
+
+class Build(Command):  # type: ignore[misc]
+    """The command plug-in; its work is :func:`megbuild.pipeline.build`."""
+
+    name = "build"
+    doc_purpose = "make every stale artifact of the models, verified"
+    doc_usage = "[LABEL ...]"
+    doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
+    cmd_options = (JOBS, KEEP_GOING, DRY_RUN, SUMMARY)
+
+    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
+        super().__init__(**rest)
+
+    def execute(self, params: dict[str, Any], labels: list[str]) -> int:
+        """Called by doit with the parsed command line; the exit status."""
+        plain = not (params["dry_run"] or params["summary"])
+        if plain and (text := answer(labels)) is not None:
+            print(text)
+            return 0
+        from megbuild.cli.guard import guarded
+
+        return guarded(lambda: _dry_run(labels) if params["dry_run"] else _build(labels, params["jobs"], params["keep_going"], params["summary"]))
+
+
+def build_labels(labels: list[str]) -> int:
+    """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
+    from megbuild.cli.guard import guarded
+
+    return guarded(lambda: _build(labels))
+
+
+def _build(labels: list[str], jobs: int = 0, keep_going: bool = False, summary: str = "") -> int:
+    from megbuild.cli import progress, table
+    from megbuild.cli.schedule import Scheduler
+    from megbuild.execute.report import as_json
+    from megbuild.pipeline import Asked, build
+
+    listener = progress.listener()
+    with listener:
+        report = build(Asked(tuple(labels), Path.cwd()), listener, Scheduler(jobs or os.cpu_count() or 1, keep_going))
+    for failure in report.failed:
+        print(failure, file=sys.stderr)
+    if summary:
+        Path(summary).write_text(as_json(report.rows, report.seconds))
+    table.show(report.rows, report.seconds)
+    if report.moved:
+        more = f" and {len(report.moved) - 3} more" if len(report.moved) > 3 else ""
+        print(f"note: changed while the build ran: {', '.join(report.moved[:3])}{more}; build again")
+    return 1 if report.failed else 0
+
+
+def _dry_run(labels: list[str]) -> int:
+    from megbuild.cli.progress import told
+    from megbuild.graph.plan import stale
+    from megbuild.graph.stale import Verb
+    from megbuild.pipeline import Asked, prepare
+
+    prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
+    planned = stale(prepared.planned)
+    words = {Verb.RUN: "would run    ", Verb.RESTORE: "would restore"}
+    for step in planned.values():
+        print(f"{words[step.decision.verb] if not step.waits else 'may run      '} {step.id}  ({told(step.decision.reasons)})")
+    print(f"{len(planned)} of {len(prepared.planned)} actions are stale" if planned else f"all {len(prepared.planned)} actions are up to date")
+    return 0

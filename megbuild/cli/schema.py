@@ -1,0 +1,37 @@
+"""``doit schema``: the JSON Schema of MODELS.toml, for editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_base import Command
+
+
+class Schema(Command):  # type: ignore[misc]
+    """The command plug-in."""
+
+    name = "schema"
+    doc_purpose = "print the JSON Schema of MODELS.toml with the options of the installed rules"
+    doc_usage = ""
+    doc_description = None
+
+    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
+        super().__init__(**rest)
+
+    def execute(self, params: dict[str, Any], words: list[str]) -> int:
+        """Called by doit with the parsed command line; the exit status."""
+        from megbuild.cli.guard import guarded
+
+        return guarded(_print)
+
+
+def _print() -> int:
+    from megbuild.declare.load import load
+    from megbuild.declare.options import Options
+    from megbuild.declare.schema import json_schema
+
+    workspace = load(Path.cwd())
+    print(json.dumps(json_schema(Options(workspace.rules), workspace.hardware), indent=2))
+    return 0

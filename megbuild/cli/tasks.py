@@ -1,0 +1,52 @@
+"""Labels as doit tasks, for doit's own commands: list, info, clean and run work on them as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def label_tasks() -> Iterator[dict[str, Any]]:
+    """A task for every output of every model of the workspace: ``//package`` is the group, ``model@output`` the subtask.
+
+    Use it in a dodo.py::
+
+        from megbuild.cli.tasks import label_tasks
+
+        def task_models():
+            yield from label_tasks()
+    """
+    from megbuild.declare.load import load
+    from megbuild.graph.resolve import resolve
+    from megbuild.declare.labels import select
+
+    workspace = load(Path.cwd())
+    for target in resolve(workspace, select(["//..."], workspace.models)):
+        model, output = target.model, target.output
+        folder = Path(workspace.root, "out", model.package, model.name, output.name)
+        files = target.road[-1].rule.rule.files if target.road else (f".{target.hardware.format}",)
+        yield {
+            "basename": f"//{model.package}",
+            "name": f"{model.name}@{output.name}",
+            "doc": f"{target.hardware.format} for {target.hardware.name}: {' -> '.join(step.rule.rule.produces for step in target.road)}",
+            "actions": [(_make, [target.label])],
+            "targets": [str(folder / f"{model.name}{suffix}") for suffix in files] + [str(folder / "record.json")],
+            "uptodate": [(_is_up_to_date, [target.label])],
+            "clean": True,
+            "verbosity": 2,
+        }
+
+
+def _make(label: str) -> bool:
+    """``doit run LABEL``: the same build, of one label."""
+    from megbuild.cli.build import build_labels
+
+    return build_labels([label]) == 0
+
+
+def _is_up_to_date(label: str) -> bool:
+    from megbuild.graph.plan import stale
+    from megbuild.pipeline import Asked, prepare
+
+    return not stale(prepare(Asked((label,), Path.cwd()), lambda text: None).planned)

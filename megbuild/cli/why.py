@@ -1,0 +1,57 @@
+"""``doit why LABEL``: why an output is stale, or why it was last made, action by action along its road."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_base import Command
+
+from megbuild.errors import fail
+
+
+class Why(Command):  # type: ignore[misc]
+    """The command plug-in; it reads what the build recorded and what the plan says now."""
+
+    name = "why"
+    doc_purpose = "explain why outputs are stale, or were last made"
+    doc_usage = "LABEL [LABEL ...]"
+    doc_description = None
+
+    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
+        super().__init__(**rest)
+
+    def execute(self, params: dict[str, Any], labels: list[str]) -> int:
+        """Called by doit with the parsed command line; the exit status."""
+        from megbuild.cli.guard import guarded
+
+        return guarded(lambda: _why(labels))
+
+
+def _why(labels: list[str]) -> int:
+    from megbuild.execute.record import history
+    from megbuild.execute.report import closure
+    from megbuild.graph.plan import stale
+    from megbuild.pipeline import Asked, prepare
+
+    if not labels:
+        raise fail("MB129", "why needs a label", "doit why //package:model@output")
+    prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
+    todo, told = stale(prepared.planned), history(prepared.root)
+    for aim in prepared.graph.aims:
+        print(aim.label)
+        for action in closure(prepared.graph, aim.label):
+            if action.id in todo:
+                step = todo[action.id]
+                print(f"  {action.id}: {'may have to run' if step.waits else 'stale'}")
+                reasons = tuple(map(str, step.decision.reasons))
+            elif action.id in told:
+                print(f"  {action.id}: up to date; last time: {told[action.id].verb}")
+                reasons = told[action.id].reasons
+            else:
+                print(f"  {action.id}: up to date")
+                reasons = ()
+            for reason in reasons:
+                print(f"      {reason}")
+    return 0

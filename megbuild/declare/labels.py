@@ -1,0 +1,178 @@
+"""Labels name models and outputs; patterns select them.
+
+``//vision:resnet18@rk3588`` is package, model, output. A label is a doit task name as it stands: ``//vision`` is the
+group, ``resnet18@rk3588`` the subtask. A pattern leaves parts out or ends a folder with ``...`` for all that is below;
+without ``//`` it is relative to the folder that the user stands in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from megbuild.errors import MegbuildError, Problem, Where
+
+if TYPE_CHECKING:
+    from megbuild.declare.models import Model, Output
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
+NAME_RULE = "names are made of letters, digits, _, - and ., and start with a letter, a digit or _"
+
+
+@dataclass(frozen=True, order=True)
+class Label:
+    """The name of an output, or of a model when ``output`` is empty. The root package is the empty string."""
+
+    package: str
+    model: str
+    output: str = ""
+
+    def __str__(self) -> str:
+        return f"//{self.package}:{self.model}" + (f"@{self.output}" if self.output else "")
+
+    @staticmethod
+    def parse(text: str) -> Label:
+        """The label that is written ``text``, in full."""
+        pattern = Pattern.parse(text)
+        if pattern.below or not pattern.model or not text.startswith("//"):
+            raise MegbuildError((_malformed(text, "is not a full label", None),))
+        return Label(pattern.package, pattern.model, pattern.output)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Which labels are meant: those of a package, or of everything ``below`` it; an empty part means any."""
+
+    package: str
+    below: bool = False
+    model: str = ""
+    output: str = ""
+
+    def __str__(self) -> str:
+        folder = f"//{self.package}" + (("/..." if self.package else "...") if self.below else "")
+        return folder + (f":{self.model}" if self.model else "") + (f"@{self.output}" if self.output else "")
+
+    def matches(self, label: Label) -> bool:
+        """Whether ``label``, of an output or of a model, is meant."""
+        return self.covers(label.package) and self.model in ("", label.model) and self.output in ("", label.output)
+
+    def covers(self, package: str) -> bool:
+        """Whether models of ``package`` can be meant."""
+        if package == self.package:
+            return True
+        return self.below and (not self.package or package.startswith(self.package + "/"))
+
+    @staticmethod
+    def parse(text: str, here: str = "", where: Where | None = None) -> Pattern:
+        """The pattern that is written ``text`` by someone who stands in the package folder ``here``."""
+        rest, at, output = text.partition("@")
+        folder, colon, model = rest.partition(":")
+        for sign, name, what in ((at, output, "output"), (colon, model, "model")):
+            if sign and not NAME.fullmatch(name):
+                reason = f"has no {what} after its {sign}" if not name else f"has a bad name for its {what}"
+                raise MegbuildError((_malformed(text, reason, where),))
+        if not text:
+            raise MegbuildError((_malformed(text, "is empty", where),))
+        absolute = folder.startswith("//")
+        parts = [part for part in (folder[2:] if absolute else folder).split("/") if part not in ("", ".")]
+        if not absolute and folder.startswith("/"):
+            raise MegbuildError((_malformed(text, "is a path of the machine", where),))
+        below = bool(parts) and parts[-1] == "..."
+        steps = parts[:-1] if below else parts
+        package = [] if absolute or not here else here.split("/")
+        for step in steps:
+            if step == ".." and package and not absolute:
+                package.pop()
+            elif step == "..":
+                raise MegbuildError((_malformed(text, "leaves the workspace", where),))
+            elif NAME.fullmatch(step):
+                package.append(step)
+            else:
+                raise MegbuildError((_malformed(text, "has a bad name for its folder", where),))
+        return Pattern("/".join(package), below, model, output)
+
+
+Selected = tuple["Model", "Output"]
+
+
+def label_of(model: Model, output: Output | None = None) -> Label:
+    """The label of a model, or of one of its outputs."""
+    return Label(model.package, model.name, output.name if output else "")
+
+
+def select(
+    patterns: Iterable[str], models: Sequence[Model], here: str = "", where: Where | None = None
+) -> tuple[Selected, ...]:
+    """The outputs that the patterns mean, each once, in the order of their declaration.
+
+    A pattern that is malformed or means nothing is an error; all such are reported together.
+    """
+    problems: list[Problem] = []
+    chosen: set[Label] = set()
+    for text in patterns:
+        try:
+            pattern = Pattern.parse(text, here, where)
+        except MegbuildError as error:
+            problems.extend(error.problems)
+            continue
+        found = {
+            label_of(model, output)
+            for model in models
+            if pattern.covers(model.package) and pattern.model in ("", model.name)
+            for output in model.outputs
+            if pattern.output in ("", output.name)
+        }
+        if not found:
+            problems.append(_nothing(text, pattern, models, where))
+        chosen |= found
+    if problems:
+        raise MegbuildError(tuple(problems))
+    return tuple((model, output) for model in models for output in model.outputs if label_of(model, output) in chosen)
+
+
+def _malformed(text: str, reason: str, where: Where | None) -> Problem:
+    from megbuild.declare.hints import quoted
+
+    hint = "write //package:model@output, //package:model, //package or //package/..."
+    return Problem(
+        "MB122", f"label {quoted(text)} {reason}", f"{hint}; {NAME_RULE}" if "bad name" in reason else hint, where
+    )
+
+
+def _nothing(text: str, pattern: Pattern, models: Sequence[Model], where: Where | None) -> Problem:
+    """The problem of a pattern that means no output, with the nearest one that would."""
+    from megbuild.declare.hints import closest, one_of
+
+    def problem(message: str, hint: str) -> Problem:
+        return Problem("MB123", f"{text}: {message}", hint, where)
+
+    inside = [model for model in models if pattern.covers(model.package)]
+    if not models:
+        return problem("no model is declared in this workspace", "declare one in a MODELS.toml")
+    if not inside:
+        message = f"no model is declared in {Pattern(pattern.package, pattern.below)}"
+        colon = next(
+            (model.name for model in models if str(pattern) == f"//{model.package}/{model.name}".replace("///", "//")),
+            "",
+        )
+        if colon:
+            return problem(message, f"a model is written after a colon: :{colon}")
+        packages = {model.package for model in models}
+        near = closest(pattern.package, packages - {""})
+        meant = Pattern(near, pattern.below, pattern.model, pattern.output)
+        return problem(message, f"did you mean {meant}?" if near else "see what there is: doit list")
+    same = [model for model in inside if pattern.model in ("", model.name)]
+    if not same:
+        message = f"no model is named {pattern.model} in {Pattern(pattern.package, pattern.below)}"
+        for candidates in (inside, models):
+            packages_of = {model.name: model.package for model in candidates}
+            if near := closest(pattern.model, packages_of):
+                return problem(message, f"did you mean {Pattern(packages_of[near], False, near, pattern.output)}?")
+        return problem(message, one_of(model.name for model in inside))
+    outputs = {output.name for model in same for output in model.outputs}
+    message = f"no output is named {pattern.output} in {Pattern(pattern.package, pattern.below, pattern.model)}"
+    near = closest(pattern.output, outputs)
+    meant = Pattern(pattern.package, pattern.below, pattern.model, near)
+    return problem(message, f"did you mean {meant}?" if near else one_of(outputs))

@@ -1,0 +1,148 @@
+"""Load a workspace: everything that the user declared, checked, in one frozen value, or every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+from megbuild.declare import hardware, rules, toolchains, workspace
+from megbuild.declare.files import Files
+from megbuild.declare.labels import label_of
+from megbuild.declare.models import InstalledRule, Model, Toolchain, Workspace
+from megbuild.declare.options import Options
+from megbuild.declare.outputs import Catalogue, Inherited
+from megbuild.declare.packages import Reader
+from megbuild.declare.tree import Tree
+from megbuild.errors import Location, MegbuildError, Problem
+
+RULES = "rules"
+"""The folder at the root of a workspace with rules of its own."""
+
+
+def load(start: Path, *, builtin: Path | None = None) -> Workspace:
+    """The workspace that the folder ``start`` lies in.
+
+    :param builtin: the folder of megbuild's own rules, when not the installed one.
+    :raises MegbuildError: with every problem that was found, sorted by place (MB101 to MB127, and those of toolchains).
+    """
+    root = workspace.find(start)
+    builtin = builtin or rules.builtin_rules_folder()
+    tree = Tree(root)
+    problems: list[Problem] = []
+    settings = workspace.Settings()
+    with _collecting(problems):
+        settings = workspace.settings(tree, problems)
+    own = _own_rules(tree, builtin)
+    found = rules.discover(builtin, own, Path(root), problems)
+    environments, toolchain_files = _toolchains(builtin, own, found.rules, Path(root), problems)
+    options = Options(found.rules)
+    formats = frozenset(rule.rule.produces for rule in found.rules)
+    own_hardware = Path(root, hardware.OWN) if tree.kind(hardware.OWN) == "file" else None
+    devices = hardware.catalogue(builtin / hardware.BUILTIN, own_hardware, options, formats, problems)
+    files = Files(tree, problems)
+    models, packages = _models(tree, settings, Reader(files, Catalogue(options, devices, formats), problems))
+    problems.extend(_nested(models))
+    if problems:
+        raise MegbuildError(_sorted(problems))
+    at_root = [name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN) if tree.kind(name) == "file"]
+    paths = {tree.absolute(path) for path in (*tree.listings, *files.read, *packages, *at_root)}
+    return Workspace(
+        root=root,
+        default=settings.default,
+        models=models,
+        rules=found.rules,
+        hardware=devices,
+        toolchains=environments,
+        read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
+    )
+
+
+def here(root: str, folder: Path) -> str:
+    """The package folder that someone in ``folder`` stands in, for relative labels; the root's when outside."""
+    resolved = folder.resolve()
+    return "/".join(resolved.relative_to(root).parts) if resolved.is_relative_to(root) else ""
+
+
+def _own_rules(tree: Tree, builtin: Path) -> Path | None:
+    """The workspace's own rules folder, unless it is megbuild's (in megbuild's own repository)."""
+    folder = Path(tree.absolute(RULES))
+    return folder if tree.kind(RULES) == "folder" and folder.resolve() != builtin.resolve() else None
+
+
+def _toolchains(
+    builtin: Path, own: Path | None, installed: tuple[InstalledRule, ...], root: Path, problems: list[Problem]
+) -> tuple[Mapping[str, Toolchain], list[str]]:
+    """The toolchains that the rules want, described, and the files that they are made of."""
+    known = toolchains.folders(builtin)
+    for name, folder in (toolchains.folders(own) if own else {}).items():
+        if name in known:
+            where = Location((folder / "toolchain.toml").relative_to(root).as_posix())
+            problems.append(
+                Problem("MB126", f"the toolchain {name} is one of megbuild's own", "give yours another name", where)
+            )
+        known.setdefault(name, folder)
+    problems.extend(rules.unknown_toolchains(installed, known, root))
+    wanted = {name for rule in installed for name in (rule.rule.toolchain, rule.rule.run_toolchain)}
+    described: dict[str, Toolchain] = {}
+    for name in sorted(wanted & known.keys()):
+        with _collecting(problems):
+            described[name] = toolchains.describe(name, known)
+    files = [
+        str(path)
+        for folder in {known[name] for name in known}
+        for path in [folder, *folder.rglob("*")]
+        if path.suffix != ".pyc" and path.name != "__pycache__"
+    ]
+    return MappingProxyType(described), files
+
+
+def _models(tree: Tree, settings: workspace.Settings, reader: Reader) -> tuple[tuple[Model, ...], list[str]]:
+    """Every model of the workspace, and the MODELS.toml files that they stand in."""
+    models: list[Model] = []
+    inherited = {"": Inherited()}
+    read: list[str] = []
+    for package in workspace.packages(tree, settings.ignore, reader.problems):
+        read.append(package.place.file)
+        folder = package.folder
+        above = folder
+        while above and above not in inherited:
+            above = above.rpartition("/")[0]
+        declared, inherited[folder] = reader.package(package, inherited[above])
+        models += declared
+    return tuple(models), read
+
+
+def _nested(models: tuple[Model, ...]) -> Iterator[Problem]:
+    """A problem for every output whose folder below ``out`` would lie in that of another."""
+    made = {
+        f"{model.package}/{model.name}/{output.name}".lstrip("/"): (model, output)
+        for model in models
+        for output in model.outputs
+    }
+    for folder, (model, output) in made.items():
+        above = folder
+        while above := above.rpartition("/")[0]:
+            if above in made:
+                message = f"{label_of(model, output)} would be made in the folder of {label_of(*made[above])}"
+                yield Problem("MB121", message, "give one of them another name", output.where)
+
+
+@contextmanager
+def _collecting(problems: list[Problem]) -> Iterator[None]:
+    """Note the problems of a part and go on with the rest."""
+    try:
+        yield
+    except MegbuildError as error:
+        problems.extend(problem for problem in error.problems if problem not in problems)
+
+
+def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:
+    """By place, each once."""
+
+    def key(problem: Problem) -> tuple[Location, str, str]:
+        return (problem.where.located() if problem.where else Location(""), problem.code, problem.message)
+
+    unique = {(key(problem), problem.hint): problem for problem in problems}
+    return tuple(problem for _, problem in sorted(unique.items(), key=lambda entry: entry[0]))

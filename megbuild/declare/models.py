@@ -1,0 +1,178 @@
+"""What a workspace declares, checked and frozen: the input of every later stage.
+
+Everything here is plain data. Paths are workspace-relative with forward slashes; a path that leaves the workspace
+never gets this far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from megbuild.errors import Where
+from megbuild.rule import Rule, Scalar
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or a result: name, shape, dtype, and for inputs the range that synthetic values are drawn from.
+
+    A result's dtype may be empty: whatever the .tm gives is then the contract.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    range: tuple[float, float] = (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """``file.py:function`` of the user's training code; ``file`` is workspace-relative."""
+
+    file: str
+    function: str
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A delivered file with the digest that it must have."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a verdict asks for; None asks nothing. Meanings are those of :mod:`megbuild.verify.judge`."""
+
+    cosine: float | None = None
+    scale: float | None = None
+    max_abs: float | None = None
+    sqnr_db: float | None = None
+    top1: float | None = None
+    top5: float | None = None
+    accuracy: float | None = None
+    accuracy_drop: float | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits that are not numeric closeness: the artifact's size in MB (10^6 bytes)."""
+
+    size_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A named preset of a device: the format it wants and the options it asks for."""
+
+    name: str
+    format: str
+    options: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    family: str = ""
+    summary: str = ""
+    runs_here: bool = True
+    """False when its files cannot be run on the build machine, so that they end as "not run", never as "pass"."""
+    source: str = ""
+    """Where this knowledge comes from."""
+    where: Where | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """One product of a model for one hardware. ``options`` holds what the user set, unmerged with presets."""
+
+    name: str
+    hardware: str
+    options: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    verify: Thresholds = Thresholds()
+    budget: Budget = Budget()
+    via: tuple[str, ...] = ()
+    direct: bool = False
+    where: Where | None = None
+    places: Mapping[str, Where] = field(default_factory=lambda: _EMPTY)
+    """Where each option was written, for the errors that only a road can find."""
+    inherited: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    """Options of the ``[defaults]`` above it. They hold where the road has a rule that takes them and are silent
+    elsewhere; the hardware's and the output's own options win over them."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A declared network. Exactly one of ``source``, ``archive`` and ``onnx`` is set."""
+
+    package: str
+    name: str
+    inputs: tuple[Tensor, ...]
+    results: tuple[Tensor, ...]
+    outputs: tuple[Output, ...]
+    source: EntryPoint | None = None
+    train: EntryPoint | None = None
+    archive: Pinned | None = None
+    onnx: Pinned | None = None
+    data: tuple[str, ...] = ()
+    environment: str = ""
+    samples: tuple[str, ...] = ()
+    """The globs of the model's real samples, workspace-relative."""
+    labels: str = ""
+    """A .npy with the class index of each sample, in the order of the sorted sample files."""
+    calibration: tuple[str, ...] = ()
+    hash: str = "meaning"
+    """``meaning`` stages the canonical form of training code, ``bytes`` the file as it is."""
+    where: Where | None = None
+
+    @property
+    def label(self) -> str:
+        """``//package:name``."""
+        return f"//{self.package}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A locked environment, described: what decides its digest, not where it is installed.
+
+    ``locks`` are the requirement files with hashes, in install order (a toolchain that extends another has the
+    other's first); ``site`` are folders of modules added to the environment; ``code`` are the folders of worker-side
+    modules staged into its actions. All paths are absolute.
+    """
+
+    name: str
+    digest: str
+    python: str
+    folder: str
+    locks: tuple[str, ...] = ()
+    site: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    settings: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class InstalledRule:
+    """A rule with the folder it came from; ``name`` is the folder's name (``folder/name`` when it has several)."""
+
+    name: str
+    rule: Rule
+    folder: str
+    origin: str = "megbuild"
+    """``megbuild`` or the workspace-relative folder it was found in."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything declared, in one frozen value."""
+
+    root: str
+    default: tuple[str, ...]
+    models: tuple[Model, ...]
+    rules: tuple[InstalledRule, ...]
+    hardware: Mapping[str, Hardware]
+    toolchains: Mapping[str, Toolchain]
+    read: tuple[str, ...] = ()
+    """Absolute paths of every file and folder that was read or listed to make this value: the no-op check watches them."""

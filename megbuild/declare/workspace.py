@@ -1,0 +1,171 @@
+"""Find the workspace around a folder, and the packages in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from megbuild.declare import schema, toml_file
+from megbuild.declare.complaints import take
+from megbuild.declare.hints import quoted
+from megbuild.declare.labels import Pattern
+from megbuild.declare.positions import Place
+from megbuild.declare.tree import Tree, workspace_path
+from megbuild.errors import MegbuildError, Problem, fail
+
+MODELS = "MODELS.toml"
+SETTINGS = "pyproject.toml"
+EVERYTHING = ("//...",)
+OURS = ("out",)
+"""Folders at the root that megbuild itself fills; its hidden ones are skipped as all hidden folders are."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the file at the root says about the workspace."""
+
+    default: tuple[str, ...] = EVERYTHING
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Package:
+    """A folder with a MODELS.toml, and the raw tables of that file."""
+
+    folder: str
+    raw: dict[str, Any]
+    place: Place
+
+
+def find(start: Path) -> str:
+    """The absolute path of the workspace that ``start`` lies in: the nearest folder upwards that says it is one."""
+    try:
+        start = start.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):
+        raise fail("MB101", f"there is no folder {start}", "stand in a folder of a workspace") from None
+    folder = start if start.is_dir() else start.parent
+    lone = ""
+    while True:
+        if _is_workspace(str(folder), str(folder)):
+            return str(folder)
+        if _is_file(folder / MODELS):
+            lone = str(folder / MODELS)
+        if folder.parent == folder:
+            break
+        folder = folder.parent
+    if lone:
+        raise fail("MB101", f"{lone} belongs to no workspace", 'write "workspace = true" as the first line of it')
+    hint = f'write "workspace = true" into a {MODELS}, or a [tool.megbuild] table into {SETTINGS}, at the root of your models'
+    raise fail("MB101", f"no workspace was found in {start} or above", hint)
+
+
+def _is_workspace(folder: str, shown: str) -> bool:
+    """Whether a file of ``folder`` makes it the root of a workspace. Only files that mention it are parsed."""
+    for name, word, keys in ((SETTINGS, b"megbuild", ("tool", "megbuild")), (MODELS, b"workspace", ("workspace",))):
+        path = Path(folder, name)
+        data = toml_file.read_bytes(str(path), f"{shown}/{name}") if _is_file(path) else b""
+        if word in data:
+            value: Any = toml_file.parse(data, f"{shown}/{name}")
+            for key in keys:
+                value = value.get(key) if isinstance(value, dict) else None
+            if isinstance(value, dict) or value is True:
+                return True
+    return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder above that we may not look into
+        return False
+
+
+def settings(tree: Tree, problems: list[Problem]) -> Settings:
+    """The settings of the workspace, from pyproject.toml or from the MODELS.toml at its root."""
+    found: list[tuple[Place, schema.SettingsTable]] = []
+    if tree.kind(SETTINGS) == "file":
+        path = tree.absolute(SETTINGS)
+        data = toml_file.read_bytes(path, SETTINGS)
+        tool = toml_file.parse(data, SETTINGS).get("tool", {}) if b"megbuild" in data else {}
+        if isinstance(tool, dict) and "megbuild" in tool:
+            place = Place(SETTINGS, path).at("tool", "megbuild")
+            table = take(tool["megbuild"], schema.SettingsTable, place, problems)
+            found += [(place, table)] if table else []
+    if tree.kind(MODELS) == "file":
+        place = Place(MODELS, tree.absolute(MODELS))
+        raw = toml_file.read(place.path, MODELS)
+        keys = {key: raw[key] for key in ("default", "ignore") if key in raw}
+        table = take(keys, schema.SettingsTable, place, problems) if keys else None
+        found += [(place, table)] if table else []
+    default = _only("default", found, problems)
+    ignore = _only("ignore", found, problems)
+    for text, place in default:
+        try:
+            Pattern.parse(text, where=place)
+        except MegbuildError as error:
+            problems.extend(error.problems)
+    folders = []
+    for text, place in ignore:
+        path, complaint = workspace_path(text, "")
+        if complaint:
+            problems.append(
+                Problem("MB110", f"ignore = {quoted(text)} {complaint}", "write a folder of this workspace", place)
+            )
+        folders.append(path)
+    return Settings(tuple(text for text, _ in default) or EVERYTHING, tuple(folders))
+
+
+def _only(
+    key: str, found: list[tuple[Place, schema.SettingsTable]], problems: list[Problem]
+) -> list[tuple[str, Place]]:
+    """The entries of a setting with their places; a problem when both files have it."""
+    given = [(place, getattr(table, key)) for place, table in found if getattr(table, key)]
+    if len(given) > 1:
+        message = f'"{key}" stands in {given[0][0].file} as well'
+        problems.append(
+            Problem("MB109", message, f"keep one of the two, best that in {SETTINGS}", given[1][0].key_of(key))
+        )
+    entries = [(place.at(key), value) for place, value in given[:1]]
+    return [
+        (text, place.at(number) if isinstance(value, tuple) else place)
+        for place, value in entries
+        for number, text in enumerate((value,) if isinstance(value, str) else value)
+    ]
+
+
+def packages(tree: Tree, ignore: tuple[str, ...], problems: list[Problem]) -> Iterator[Package]:
+    """Every package of the workspace, parents before children.
+
+    Hidden folders, megbuild's own, node_modules, virtual environments, nested workspaces and links are passed over.
+    """
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        listing = tree.listing(folder)
+        start = f"{folder}/" if folder else ""
+        if folder and "pyvenv.cfg" in listing.files:
+            continue
+        try:
+            if folder and SETTINGS in listing.files and _is_workspace(tree.absolute(folder), folder):
+                continue
+            if MODELS in listing.files or MODELS in listing.links:
+                package = _package(tree, folder, start + MODELS)
+                if folder and package.raw.get("workspace") is True:
+                    continue
+                yield package
+        except MegbuildError as error:
+            problems.extend(error.problems)
+        for name in sorted(listing.folders, reverse=True):
+            if name[0] == "." or name in ("node_modules", "__pycache__") or (not folder and name in OURS):
+                continue
+            if not ignore or start + name not in ignore:
+                pending.append(start + name)
+
+
+def _package(tree: Tree, folder: str, path: str) -> Package:
+    if tree.kind(path) == "outside":
+        raise fail("MB110", f"{path} is a link that leaves the workspace", "keep the file in the workspace itself")
+    place = Place(path, tree.absolute(path))
+    return Package(folder, toml_file.read(place.path, path), place)

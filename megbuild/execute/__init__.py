@@ -1,0 +1,1 @@
+"""Running actions: staging, processes, toolchains, and publishing what came out."""

@@ -1,0 +1,70 @@
+"""A failed action, told so that a user can mend it: one sentence, the log, and how to run it by hand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from megbuild.graph.sources import written_line
+
+_FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
+TAIL = 15
+"""How many lines of the log are shown."""
+
+
+@dataclass
+class ActionFailed(Exception):
+    """An action did not give its result.
+
+    ``refused`` says that the worker declined with a sentence for the user, instead of breaking.
+    """
+
+    action: str
+    message: str
+    log: str = ""
+    by_hand: str = ""
+    tail: tuple[str, ...] = ()
+    refused: bool = False
+
+    def __str__(self) -> str:
+        lines = [f"{self.action}: {self.message}"]
+        lines += [f"  | {line}" for line in self.tail]
+        lines += [f"  log: {self.log}"] if self.log else []
+        lines += [f"  by hand: {self.by_hand}"] if self.by_hand else []
+        return "\n".join(lines)
+
+
+def log_tail(log: Path, root: Path, lines: int = TAIL) -> tuple[str, ...]:
+    """The end of a log, with the frames of staged training code shown as the lines that the user wrote."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - 64_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return tuple(_as_written(line, root)[:300] for line in printable.strip().splitlines()[-lines:])
+
+
+def _as_written(line: str, root: Path) -> str:
+    def mended(match: re.Match[str]) -> str:
+        path = root / match["path"]
+        try:
+            number = written_line(path.read_text(), int(match["line"]))
+        except (OSError, SyntaxError, ValueError):
+            return match[0]
+        return f'File "{match["path"]}", line {number}'
+
+    return _FRAME.sub(mended, line)
+
+
+def write_by_hand(folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Leave a script beside a failed action's staged folder that runs the same command in the same environment."""
+    script = folder / "run.sh"
+    variables = " \\\n  ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items()))
+    script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec env -i {variables} \\\n  {shlex.join(command)}\n')
+    script.chmod(0o755)
+    return f"sh {script}"

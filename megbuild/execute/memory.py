@@ -1,0 +1,130 @@
+"""What a build knows and learns: the workspace's state, the store of the user, and the view of the disk, as one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from megbuild import __version__
+from megbuild.declare.models import Toolchain
+from megbuild.graph.actions import Action, Outputs
+from megbuild.graph.fingerprint import Fingerprint
+from megbuild.graph.plan import Known
+from megbuild.graph.reasons import Reason
+from megbuild.graph.stale import Last
+from megbuild.store.content import ContentStore
+from megbuild.store.digests import Digest
+from megbuild.store.files import Files
+from megbuild.store.records import Record, RecordStore
+from megbuild.store.state import Built, Published, State
+
+
+class Memory:
+    """One build's memory. Its methods may be called by several threads; paths of published files are workspace-relative.
+
+    ``root`` is the workspace, ``cache`` the folder that all workspaces of a user share.
+    """
+
+    def __init__(self, root: Path, cache: Path, warn: Callable[[str], None]) -> None:
+        self.root = root
+        self.content = ContentStore(cache / "store")
+        self.state = State.load(root, warn)
+        self.files = Files(root, self.state.known)
+        self._records = RecordStore(cache / "store", self.content, warn)
+        self._looking = threading.RLock()
+
+    def last(self, id: str) -> Last | None:
+        """What an action was last built from in this workspace."""
+        built = self.state.built.get(id)
+        return Last(built.key, {name: str(value) for name, value in built.components.items()}) if built else None
+
+    def last_outputs(self, id: str) -> Outputs:
+        """What it made then."""
+        built = self.state.built.get(id)
+        return built.outputs if built else {}
+
+    def stored(self, key: str) -> Outputs | None:
+        """The complete result of a key in the store."""
+        record = self._records.get(key)
+        return record.outputs if record else None
+
+    def holds(self, outputs: Outputs) -> bool:
+        """Whether the store has every one of these contents."""
+        return all(self.content.has(digest) for digest in outputs.values())
+
+    def known(self, action: Action) -> Known:
+        """What the plan may know of an action. A verdict that the store lost is computed again: it costs nothing."""
+        last = self.last(action.id)
+        if last and not action.toolchain and not self.holds(self.last_outputs(action.id)):
+            last = None
+        return Known(last, self.last_outputs(action.id), self.stored, self.damage(action.id))
+
+    def keep(self, action: Action, now: Fingerprint, outputs: Outputs, log: Digest | None, seconds: float, toolchain: Toolchain | None) -> None:
+        """Put the result of one execution into the store, for every workspace."""
+        self._records.put(
+            Record(
+                key=now.key,
+                action=action.id,
+                outputs=dict(sorted(outputs.items())),
+                components=dict(sorted(now.components.items())),
+                duration_s=round(seconds, 3),
+                log=log,
+                toolchain=toolchain.name if toolchain else "",
+                toolchain_digest=toolchain.digest if toolchain else "",
+                megbuild=__version__,
+            )
+        )
+
+    def remember(self, id: str, now: Fingerprint, outputs: Outputs, published: Mapping[str, Published]) -> None:
+        """An action's result stands in this workspace; it survives the process from here on."""
+        built = Built(now.key, dict(now.components), dict(outputs))
+        if published or self.state.built.get(id) != built:
+            self.state.finished(id, built, published)
+
+    def forget(self, id: str) -> None:
+        """Forget an action, here and in the store, so that the next build makes it again."""
+        built = self.state.built.pop(id, None)
+        if built:
+            self._records.remove(built.key)
+
+    def damage(self, id: str) -> tuple[Reason, ...]:
+        """The published files of an action that are not what was published any more."""
+        reasons = []
+        for path, published in self._published(id).items():
+            with self._looking:
+                found = self.files.digest(path)
+            if found is None:
+                reasons.append(Reason(f"deleted:{path}"))
+            elif found.sha256 != published.sha256:
+                reasons.append(Reason(f"edited:{path}"))
+        return tuple(sorted(reasons, key=lambda reason: reason.what))
+
+    def publish(self, id: str, wanted: Mapping[str, Digest]) -> dict[str, Published]:
+        """Make exactly ``wanted`` (path -> digest) the published files of an action; gives those that were placed.
+
+        A file that stands already as it should is left alone, one that is no longer wanted is removed.
+
+        :raises megbuild.store.content.Missing: when the store lost a content; nothing was changed then.
+        """
+        before = self._published(id)
+        damaged = {reason.what.partition(":")[2] for reason in self.damage(id)}
+        placed: dict[str, Published] = {}
+        for path, digest in wanted.items():
+            if path in before and path not in damaged and before[path].sha256 == digest.sha256:
+                continue
+            target = self.root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            seen = self.content.materialise(digest, target)
+            with self._looking:
+                self.files.note(path, seen, digest)
+            placed[path] = Published(seen, digest.sha256, id)
+        for path in before.keys() - wanted.keys():
+            self.state.published.pop(path, None)
+            with suppress(FileNotFoundError):
+                (self.root / path).unlink()
+        return placed
+
+    def _published(self, id: str) -> dict[str, Published]:
+        return {path: published for path, published in list(self.state.published.items()) if published.action == id}

@@ -1,0 +1,106 @@
+"""The folder an action runs in: exactly its inputs, read-only, and room for its outputs.
+
+::
+
+    request.json  code/...  in/...      what the key covers
+    out/                                what it makes
+    home/  tmp/                         its private HOME and TMPDIR
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from megbuild.errors import FAILED, fail
+from megbuild.graph.actions import Action, Leaf, Outputs
+from megbuild.graph.fingerprint import Fingerprint
+from megbuild.store.content import ContentStore
+from megbuild.store.digests import Digest, digest_bytes, digest_file
+
+PRIVATE = ("home", "tmp")
+"""Folders that an action may use as it likes; nothing in them is an output."""
+REFUSAL = "refusal.txt"
+"""Where a worker leaves the one sentence with which it refused."""
+
+
+class Moved(Exception):
+    """A file of the workspace changed between being hashed and being staged; ``path`` is how the user calls it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path) -> None:
+    """Lay out ``action`` in the empty ``folder``.
+
+    :raises Moved: when a file no longer has the digest that is in the key.
+    :raises megbuild.store.content.Missing: when the store lost the product of another action.
+    """
+    for name in ("out", *PRIVATE):
+        (folder / name).mkdir(parents=True)
+    leaves = {entry.path: entry for entry in action.inputs if isinstance(entry, Leaf)}
+    for path, digest in fingerprint.staged.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        leaf = leaves.get(path)
+        if leaf is None:
+            content.materialise(digest, target, writable=False)
+        elif leaf.content is not None:
+            target.write_bytes(leaf.content)
+        else:
+            _copy(leaf, target)
+        target.chmod(0o444)
+    for output in action.outputs:
+        (folder / "out" / output).parent.mkdir(parents=True, exist_ok=True)
+        if not PurePosixPath(output).suffix:
+            (folder / "out" / output).mkdir(exist_ok=True)
+
+
+def _copy(leaf: Leaf, target: Path) -> None:
+    try:
+        shutil.copyfile(leaf.origin, target)
+    except OSError as error:
+        raise Moved(leaf.said) from error
+    if digest_file(target) != leaf.digest:
+        raise Moved(leaf.said)
+
+
+def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path) -> Outputs:
+    """Put what the action made into the store.
+
+    :raises MegbuildError: MB403 for a declared output that is missing, MB404 for a file that it left beside its
+        outputs, MB405 for an input that it changed.
+    """
+    made: dict[str, Path] = {}
+    for path in sorted(_files(folder)):
+        inside = path.relative_to(folder).as_posix()
+        top, _, rest = inside.partition("/")
+        if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
+            made[rest] = path
+        elif inside in fingerprint.staged:
+            if _digest(path) != fingerprint.staged[inside]:
+                raise fail("MB405", f"{action.id}: the action changed its input {inside}", "write to out/ instead", status=FAILED)
+        elif top not in PRIVATE:
+            raise fail("MB404", f"{action.id}: the action left {inside}, which is no declared output", "write outputs to out/, scratch files to $TMPDIR", status=FAILED)
+    wanted = [*action.outputs, *(f"artifact/{name}" for name in action.artifact)]
+    for output in wanted:
+        if not any(path == output or path.startswith(output + "/") for path in made):
+            raise fail("MB403", f"{action.id}: the action ended well but did not make {output}", "the log shows what it did", status=FAILED)
+    return {name: content.put_file(path) for name, path in made.items()}
+
+
+def _digest(path: Path) -> Digest:
+    """A link is no input, wherever it leads."""
+    return digest_bytes(os.readlink(path).encode()) if path.is_symlink() else digest_file(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for base, folders, names in os.walk(folder):
+        yield from (Path(base, name) for name in names)
+        yield from (Path(base, name) for name in folders if Path(base, name).is_symlink())
+        if Path(base) == folder:
+            folders[:] = [name for name in folders if name not in PRIVATE]

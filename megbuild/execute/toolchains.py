@@ -1,0 +1,338 @@
+"""Toolchains on this machine: installed once for all workspaces of a user, under their digest, and never changed after.
+
+``<cache>/toolchains/<digest>/`` is a virtual environment. It is put together in a folder beside it and renamed when
+it is complete and its probe has passed, so that a folder with a digest for its name is whole by construction. One
+build installs at a time; another one that needs the same toolchain waits for it.
+"""
+
+from __future__ import annotations
+
+import configparser
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from megbuild.declare import toolchains as declared
+from megbuild.declare.models import Toolchain
+from megbuild.errors import FAILED, fail
+from megbuild.execute import interpreters, uv
+
+Say = Callable[[str], None]
+
+MARKER = "megbuild.json"
+"""Written last into an environment: what it is, for people and for ``list_installed``."""
+
+# The compiler's target: the oldest glibc that the locked wheels run on, so that the host's does not matter.
+_TARGET = "x86_64-linux-gnu.2.28"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment that is ready. ``folder`` is its ``sys.prefix``; ``environment`` the variables of its actions."""
+
+    name: str
+    digest: str
+    python: str
+    folder: str
+    environment: Mapping[str, str]
+
+    def roots(self) -> tuple[str, ...]:
+        """The folders that a process of it reads: the environment, and the interpreter that it was made from."""
+        interpreter = Path(os.path.realpath(self.python))
+        return self.folder, str(interpreter.parent.parent)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An environment in the cache; ``size`` in bytes, ``seconds`` what its installation took."""
+
+    name: str
+    digest: str
+    folder: str
+    python: str
+    size: int
+    seconds: float
+
+
+def installed(toolchain: Toolchain, cache: Path) -> Installed | None:
+    """The toolchain's environment if it is there: one stat, which fails too when its base interpreter was removed."""
+    folder = f"{cache}/toolchains/{toolchain.digest}"
+    python = f"{folder}/bin/python"
+    if not Path(python).exists():
+        return None
+    return Installed(toolchain.name, toolchain.digest, python, folder, toolchain.environment)
+
+
+def provision(toolchain: Toolchain, cache: Path, say: Say) -> Installed:
+    """The toolchain's environment, installed first where it is missing. ``say`` is given lines of progress.
+
+    Raises MB320 to MB332: no interpreter, no network, a hash that differs, a full disk, another platform, a failed
+    build, or a probe whose answer differs.
+    """
+    if found := installed(toolchain, cache):
+        return found
+    home = cache.absolute() / "toolchains"
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home / f"{toolchain.digest}.lock", toolchain, say):
+        if found := installed(toolchain, cache):
+            return found
+        if declared.digest(toolchain) != toolchain.digest:
+            raise fail(
+                "MB327",
+                f"toolchain {toolchain.name}: its files changed while the build was reading them",
+                "build again",
+            )
+        final, partial = home / toolchain.digest, home / f"{toolchain.digest}.partial"
+        for leftover in (final, partial):  # of a killed installation, or an environment whose interpreter is gone
+            _delete(leftover)
+        try:
+            _install(toolchain, partial, say)
+            partial.rename(final)
+        except OSError as error:
+            code, hint = (
+                ("MB324", "free some space, or put the cache elsewhere")
+                if error.errno == errno.ENOSPC
+                else ("MB329", "")
+            )
+            raise fail(code, f"toolchain {toolchain.name} cannot be installed: {error}", hint, status=FAILED) from None
+        finally:
+            _delete(partial)
+    found = installed(toolchain, cache)
+    assert found, "it was installed just now"
+    return found
+
+
+def list_installed(cache: Path) -> tuple[Listed, ...]:
+    """The environments in the cache, by name."""
+    found = []
+    for marker in (cache / "toolchains").glob(f"*/{MARKER}"):
+        if marker.parent.suffix != ".partial":
+            about = json.loads(marker.read_text())
+            found.append(
+                Listed(
+                    about["name"],
+                    marker.parent.name,
+                    str(marker.parent),
+                    about["python"],
+                    about["size"],
+                    about["seconds"],
+                )
+            )
+    return tuple(sorted(found, key=lambda entry: (entry.name, entry.digest)))
+
+
+def remove(toolchain: Toolchain, cache: Path) -> bool:
+    """Delete its environment; whether there was one. Waits for a build that installs it."""
+    home = cache.absolute() / "toolchains"
+    folder = home / toolchain.digest
+    if not folder.exists():
+        return False
+    with _alone(home / f"{toolchain.digest}.lock", toolchain, lambda line: None):
+        doomed = folder.with_suffix(".partial")
+        _delete(doomed)
+        folder.rename(doomed)  # no other build sees half of it
+        _delete(doomed)
+    return True
+
+
+def _install(toolchain: Toolchain, folder: Path, say: Say) -> None:
+    """Put the whole environment together in ``folder``."""
+    began = time.monotonic()
+    what = f"toolchain {toolchain.name}"
+    parts = declared.installation(toolchain)
+    packages = declared.pins(*(Path(lock) for lock in toolchain.locks))
+    count = f"{len(packages)} package{'' if len(packages) == 1 else 's'}"
+    say(f"{what}: installing {count} for Python {toolchain.python}")
+    interpreter = interpreters.find(toolchain.python, say)
+    with tempfile.TemporaryDirectory(prefix="megbuild-") as scratch:
+        try:
+            uv.run(["venv", "--no-project", "--relocatable", "--python", interpreter, str(folder)], Path(scratch))
+            for modules in toolchain.site:
+                shutil.copytree(
+                    modules, _site_packages(folder), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+                )
+            for lock in toolchain.locks:
+                _install_lock(Path(lock), folder, parts.build, Path(scratch), lambda line: _downloads(line, what, say))
+        except uv.UvFailure as failure:
+            raise uv.explain(failure, what) from None
+    if parts.native:
+        _compile_natives(toolchain, parts, folder, say)
+    answer = _probe(toolchain, parts, folder)
+    seconds, size = time.monotonic() - began, _size(folder)
+    about = {
+        "name": toolchain.name,
+        "digest": toolchain.digest,
+        "python": toolchain.python,
+        "interpreter": interpreter,
+        "packages": packages,
+        "probe": answer,
+        "size": size,
+        "seconds": round(seconds, 1),
+    }
+    (folder / MARKER).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
+    _protect(folder)
+    shown = f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+    say(f"{what}: {shown} in {seconds:.0f} s")
+
+
+def _install_lock(
+    lock: Path, folder: Path, build: Mapping[str, Mapping[str, Mapping[str, str]]], scratch: Path, line: uv.Line
+) -> None:
+    """Install exactly what the lock names, each file with a hash that the lock knows, and compile its modules."""
+    arguments = ["pip", "install", "--python", _python(folder), "--no-deps", "--require-hashes", "--compile-bytecode"]
+    arguments += ["--requirements", str(lock), "--only-binary", ":all:"]
+    configuration = configparser.ConfigParser()
+    for package in sorted(build.keys() & declared.pins(lock).keys()):
+        # Built with the setuptools and wheel that the locks pin, in the environment itself: nothing is fetched for it.
+        arguments += ["--no-binary", package, "--no-build-isolation-package", package]
+        configuration.read_dict(build[package])
+    with (scratch / "distutils.cfg").open("w") as file:
+        configuration.write(file)
+    # Unchecked: modules of an environment never change, so no import has to look at its source.
+    extra = {"PYC_INVALIDATION_MODE": "UNCHECKED_HASH", "DIST_EXTRA_CONFIG": str(scratch / "distutils.cfg")}
+    uv.run(arguments, scratch, extra=extra, line=line)
+
+
+def _downloads(line: str, what: str, say: Say) -> None:
+    """Pass on uv's word of a long download."""
+    if match := re.match(r"Downloading (\S+) \((.*)\)", line):
+        say(f"{what}: downloading {match[1]} ({match[2].replace('iB', 'B')})")
+
+
+def _compile_natives(toolchain: Toolchain, parts: declared.Installation, folder: Path, say: Say) -> None:
+    """Compile each native source into the environment, with a locked compiler that is gone afterwards."""
+    what = f"toolchain {toolchain.name}"
+    say(f"{what}: compiling {', '.join(Path(native.source).name for native in parts.native)}")
+    scratch = folder / "native-build"  # inside: what a killed installation leaves is deleted with it
+    scratch.mkdir()
+    arguments = [
+        "pip",
+        "install",
+        "--python",
+        _python(folder),
+        "--target",
+        str(scratch / "compiler"),
+        "--no-deps",
+        "--require-hashes",
+    ]
+    try:
+        uv.run(
+            [*arguments, "--only-binary", ":all:", "--requirements", parts.native_lock],
+            scratch,
+            line=lambda line: _downloads(line, what, say),
+        )
+    except uv.UvFailure as failure:
+        raise uv.explain(failure, what) from None
+    for native in parts.native:
+        _compile(native, folder, scratch, what)
+    _delete(scratch)
+
+
+def _compile(native: declared.Native, folder: Path, scratch: Path, what: str) -> None:
+    """Compile one source; MB331 with the compiler's words when that fails."""
+    output = folder / native.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    source = shutil.copy(native.source, scratch)  # compiled by its bare name: no path of this machine gets in
+    environment = {"PATH": os.defpath, "HOME": str(scratch), "PYTHONPATH": str(scratch / "compiler")}
+    environment |= {f"ZIG_{kind}_CACHE_DIR": str(scratch / "zig") for kind in ("GLOBAL", "LOCAL")}
+    command = [_python(folder), "-B", "-s", "-m", "ziglang", "cc", "-target", _TARGET, "-s", *native.arguments]
+    command += ["-o", str(output), Path(source).name]
+    done = subprocess.run(
+        command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    if done.returncode or not output.is_file():
+        said = uv.shortened(uv.sentence(done.stderr or "the compiler wrote nothing"))
+        raise fail("MB331", f"{what}: {Path(source).name} cannot be compiled: {said}", status=FAILED)
+
+
+def _probe(toolchain: Toolchain, parts: declared.Installation, folder: Path) -> str:
+    """Run the probe as an action would be run; its answer, which must be the expected one."""
+    if parts.probe is None:
+        return ""
+    what = f"toolchain {toolchain.name}"
+    with tempfile.TemporaryDirectory(prefix="megbuild-") as scratch:
+        environment = {
+            "PATH": os.defpath,
+            "HOME": scratch,
+            "TMPDIR": scratch,
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+        }
+        environment |= toolchain.environment
+        command = [_python(folder), "-B", "-s", parts.probe.script]
+        done = subprocess.run(
+            command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+    answer = done.stdout.strip().rpartition("\n")[2]
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise fail(
+            "MB332", f"{what} was installed as locked but does not work: its probe ended with status {done.returncode}: {last}",
+            "report it with your processor's model and Linux distribution", status=FAILED,
+        )  # fmt: skip
+    if answer != parts.probe.expect:
+        raise fail(
+            "MB332", f"{what} does not behave as locked: its probe answers {answer or 'nothing'}, not {parts.probe.expect}",
+            "report it with your processor's model and Linux distribution", status=FAILED,
+        )  # fmt: skip
+    return answer
+
+
+@contextmanager
+def _alone(lock: Path, toolchain: Toolchain, say: Say) -> Iterator[None]:
+    """Hold the lock of one digest; the kernel lets go of it when the process ends, however it ends."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"toolchain {toolchain.name}: another build installs it, waiting")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _python(folder: Path) -> str:
+    return str(folder / "bin" / "python")
+
+
+def _site_packages(folder: Path) -> Path:
+    (found,) = (folder / "lib").glob("python3.*/site-packages")
+    return found
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files; those that uv shares with its cache by hard links count in full."""
+    return sum(path.lstat().st_size for inner in _folders(folder) for path in inner.iterdir())
+
+
+def _protect(folder: Path) -> None:
+    """Take write permission off the folders. Files stay as they are: they share their inodes with uv's cache."""
+    for inner in _folders(folder):
+        inner.chmod(0o555)
+
+
+def _delete(folder: Path) -> None:
+    """Delete an environment whose folders may be without write permission."""
+    if not folder.exists():
+        return
+    for inner in _folders(folder):
+        inner.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folder and every folder below it, a folder before those in it; links are not followed."""
+    yield folder
+    with os.scandir(folder) as found:
+        inner = [Path(entry.path) for entry in found if entry.is_dir(follow_symlinks=False)]
+    for path in inner:
+        yield from _folders(path)

@@ -1,0 +1,148 @@
+"""Resolve: what was asked for becomes roads, each step with its options settled.
+
+An option of a step is, in rising order of force: the rule's default, the [defaults] of the folder, the hardware's
+preset, what the user wrote on the output, and what the next rule of the road requires of this step. A requirement that contradicts what the user
+wrote is an error, not a silent override.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from megbuild.declare.models import Hardware, InstalledRule, Model, Output, Workspace
+from megbuild.errors import MegbuildError, Problem
+from megbuild.graph import routes
+from megbuild.rule import Scalar
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule of a road with the options it will run with, sorted by name."""
+
+    rule: InstalledRule
+    options: tuple[tuple[str, Scalar], ...]
+
+    @property
+    def name(self) -> str:
+        """``rknn-int8-rk3588``: the format it makes and every option that is not the default; forbidden characters become ``-``."""
+        defaults = self.rule.rule.options
+        chosen = [_word(name, value) for name, value in self.options if defaults[name].default != value]
+        return "-".join([self.rule.rule.produces, *chosen])
+
+
+@dataclass(frozen=True)
+class Target:
+    """An output to make: its model, its hardware and the road from the model's start."""
+
+    model: Model
+    output: Output
+    hardware: Hardware
+    road: tuple[Step, ...]
+
+    @property
+    def label(self) -> str:
+        """``//package:model@output``."""
+        return f"{self.model.label}@{self.output.name}"
+
+
+def start_of(model: Model) -> str:
+    """The format that the model is given in."""
+    return "source" if model.source else "tm" if model.archive else "onnx"
+
+
+def resolve(workspace: Workspace, selected: Iterable[tuple[Model, Output]]) -> tuple[Target, ...]:
+    """The road of every selected output.
+
+    :raises MegbuildError: with every road or option that cannot be (MB201 to MB204), all at once.
+    """
+    targets: list[Target] = []
+    problems: list[Problem] = []
+    for model, output in selected:
+        try:
+            targets.append(_target(workspace, model, output))
+        except MegbuildError as error:
+            problems += error.problems
+    if problems:
+        raise MegbuildError(tuple(problems))
+    return tuple(targets)
+
+
+def _target(workspace: Workspace, model: Model, output: Output) -> Target:
+    hardware = workspace.hardware[output.hardware]
+    start = start_of(model)
+    road = routes.shortest(workspace.rules, start, hardware.format, output.via, direct=output.direct)
+    label = f"{model.label}@{output.name}"
+    if road is None:
+        via = f" through {', '.join(output.via)}" if output.via else ""
+        there = ", ".join(routes.reachable(workspace.rules, start, direct=output.direct)) or "nothing"
+        raise MegbuildError(
+            (Problem("MB201", f"{label}: no rule leads from {start} to {hardware.format}{via}", f"from {start} the installed rules make {there}", output.where),)
+        )
+    return Target(model, output, hardware, steps(label, road, hardware.options, output))
+
+
+def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: Output) -> tuple[Step, ...]:
+    """The road's steps with settled options.
+
+    :raises MegbuildError: MB202 for an option that no step of this road has or takes, MB203 for one that the next
+        step forbids.
+    """
+    problems = _unknown(label, road, output)
+    settled: list[Step] = []
+    for edge, following in zip(road, (*road[1:], None), strict=True):
+        required = following.rule.requires.get(edge.rule.produces, {}) if following else {}
+        values: dict[str, Scalar] = {}
+        for name, option in sorted(edge.rule.options.items()):
+            value = output.options.get(name, preset.get(name, output.inherited.get(name, option.default)))
+            if name in required:
+                if name in output.options and output.options[name] != required[name]:
+                    problems.append(_forbidden(label, name, required[name], edge, following, output))
+                value = required[name]
+            values[name] = float(value) if isinstance(option.default, float) else value
+            if complaint := option.complaint(value):
+                problems.append(Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where)))
+        settled.append(Step(edge, tuple(values.items())))
+    if problems:
+        raise MegbuildError(tuple(problems))
+    return tuple(settled)
+
+
+def _unknown(label: str, road: routes.Road, output: Output) -> list[Problem]:
+    known = sorted({name for edge in road for name in edge.rule.options})
+    problems = []
+    for name in output.options:
+        if name in known:
+            continue
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"this road's options are: {', '.join(known) or 'none'}"
+        way = " -> ".join(edge.name for edge in road) or "nothing to convert"
+        problems.append(Problem("MB202", f"{label}: no step of its road ({way}) has an option {name}", hint, output.places.get(name, output.where)))
+    return problems
+
+
+def _forbidden(label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output) -> Problem:
+    asker = following.name if following else ""
+    return Problem(
+        "MB203",
+        f"{label}: {name} = {output.options[name]} contradicts {asker}, which needs its {edge.rule.produces} made with {name} = {wanted}",
+        f"leave {name} out, or declare a second output for the {edge.rule.produces} itself",
+        output.places.get(name, output.where),
+    )
+
+
+def _word(name: str, value: Scalar) -> str:
+    """An option in a step's name: a boolean by its name, a number with its name, a string by itself."""
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    text = value if isinstance(value, str) else f"{name}{value:g}"
+    return "".join(c if c.isalnum() or c in "._" else "-" for c in text)
+
+
+def side_road(workspace_rules: Sequence[InstalledRule], start: str, goal: str) -> tuple[Step, ...] | None:
+    """The road, with default options, to something that a step needs beside its own input (a model's weights)."""
+    road = routes.shortest(workspace_rules, start, goal)
+    if road is None:
+        return None
+    return tuple(Step(edge, tuple(sorted((n, o.default) for n, o in edge.rule.options.items()))) for edge in road)

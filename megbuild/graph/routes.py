@@ -1,0 +1,59 @@
+"""Roads through the conversion graph: formats are nodes, rules are edges."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from megbuild.declare.models import InstalledRule
+
+Road = tuple[InstalledRule, ...]
+
+
+def shortest(rules: Iterable[InstalledRule], start: str, goal: str, via: Sequence[str] = (), *, direct: bool = False) -> Road | None:
+    """The road with the fewest steps from ``start`` to ``goal`` through the formats ``via``, in order.
+
+    Equally long roads are told apart by the names of their rules, so the answer does not depend on any order.
+    ``direct`` admits the rules that skip the recommended way (training code straight to a runtime format).
+
+    :returns: the rules in order (empty when start is the goal), or None when there is no road.
+    """
+    edges = sorted((rule for rule in rules if direct or not rule.rule.direct), key=lambda rule: rule.name)
+    road: Road = ()
+    for stop in (*via, goal):
+        leg = _leg(edges, start, stop)
+        if leg is None:
+            return None
+        road, start = road + leg, stop
+    return road
+
+
+def _leg(edges: Sequence[InstalledRule], start: str, goal: str) -> Road | None:
+    """Breadth first: the first time a format is reached, it is by the fewest steps."""
+    reached: dict[str, Road] = {start: ()}
+    queue = deque([start])
+    while queue and goal not in reached:
+        here = queue.popleft()
+        for edge in edges:
+            if here in edge.rule.sources and edge.rule.produces not in reached:
+                reached[edge.rule.produces] = (*reached[here], edge)
+                queue.append(edge.rule.produces)
+    return reached.get(goal)
+
+
+def reachable(rules: Iterable[InstalledRule], start: str, *, direct: bool = False) -> tuple[str, ...]:
+    """Every format that some road from ``start`` makes, sorted."""
+    edges = [rule for rule in rules if direct or not rule.rule.direct]
+    found = {start}
+    while more := {e.rule.produces for e in edges if found.intersection(e.rule.sources)} - found:
+        found |= more
+    return tuple(sorted(found - {start}))
+
+
+def mermaid(rules: Iterable[InstalledRule]) -> str:
+    """The picture of the installed rules, as Mermaid's flow chart."""
+    lines = ["graph LR"]
+    for edge in sorted(rules, key=lambda rule: rule.name):
+        arrow = f"-. {edge.name} .->" if edge.rule.direct else f"-- {edge.name} -->"
+        lines += [f"  {source} {arrow} {edge.rule.produces}" for source in edge.rule.sources]
+    return "\n".join(lines)

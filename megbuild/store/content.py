@@ -1,0 +1,151 @@
+"""The content store: every blob once, by its digest, shared by the workspaces and processes of a user."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from megbuild.store.digests import CHUNK, QUIET, Digest, Stamp, digest_bytes, digest_descriptor, stamp, stamp_of
+from megbuild.store.durable import placing, write_all
+
+_CLONE = 0x40049409
+"""The ioctl that makes one file share another's blocks (FICLONE), where the file system can."""
+_READ_ONLY = 0o444
+
+
+class Missing(LookupError):
+    """A blob that is not in the store; the message says which."""
+
+
+class Corrupt(Missing):
+    """A blob that was damaged on the disk. It has been removed: it is missing now."""
+
+
+class ContentStore:
+    """Blobs under ``folder/cas/<two digits>/<sha256>``, read-only, placed whole or not at all.
+
+    Every method may be called by several threads and processes at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "cas"
+
+    def put_bytes(self, content: bytes) -> Digest:
+        """Store a content; nothing is written when the store has it."""
+        digest = digest_bytes(content)
+        if not self.has(digest):
+            with placing(self._blob(digest), mode=_READ_ONLY) as target:
+                write_all(target, content)
+        return digest
+
+    def put_file(self, path: str | os.PathLike[str]) -> Digest:
+        """Store what a file holds; even if it changes meanwhile, the digest is of the bytes that were stored."""
+        part = self._folder / "incoming" / os.urandom(6).hex()
+        with _opened(path) as source, placing(part, mode=_READ_ONLY, durable=False) as target:
+            digest = _copy(source, target)
+            known = self.has(digest)
+            if not known:  # a copy that is thrown away need not reach the disk
+                os.fsync(target)
+        if known:
+            part.unlink()
+        else:
+            blob = self._blob(digest)
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            part.rename(blob)
+        return digest
+
+    def has(self, digest: Digest) -> bool:
+        """Whether a blob of this digest and size is there; its bytes are checked when it is read."""
+        try:
+            return self._blob(digest).stat().st_size == digest.size
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob lies, to be read only; raises Missing. The bytes are unchecked: prefer the methods below."""
+        if not self.has(digest):
+            raise Missing(f"{digest.sha256} is not in the store")
+        return self._blob(digest)
+
+    def read(self, digest: Digest) -> bytes:
+        """The whole content, checked; raises Missing or Corrupt."""
+        with self._open(digest) as source:
+            content = b"".join(iter(lambda: os.read(source, CHUNK), b""))
+            self._check(source, digest, digest_bytes(content))
+        return content
+
+    def materialise(self, digest: Digest, to: Path, *, executable: bool = False, writable: bool = True) -> Stamp:
+        """Place a checked copy at ``to`` and return its stamp; raises Missing or Corrupt, and then touches nothing.
+
+        It is a copy even where blocks are shared: editing it never reaches the store. Its modification time lies just
+        before the copy, so that any later write shows in the stamp, however soon it comes.
+        """
+        mode = (0o666 if writable else _READ_ONLY) | (0o111 if executable else 0)
+        with self._open(digest) as source, placing(to, mode=mode, durable=False) as target:
+            self._check(source, digest, _copy(source, target))
+            before = time.time_ns() - 2 * QUIET
+            os.utime(target, ns=(before, before))
+            placed = stamp_of(os.fstat(target))
+        found = stamp(to)  # getting its name has moved the time of the last change
+        return placed._replace(ctime_ns=found.ctime_ns) if found else placed
+
+    def sweep(self, older_than_s: float = 86400.0) -> None:
+        """Remove what processes that were killed left half-written."""
+        limit = time.time() - older_than_s
+        for part in [*self._folder.glob("incoming/*"), *self._folder.glob("*/.*.part")]:
+            with suppress(FileNotFoundError):
+                if part.stat().st_mtime < limit:
+                    part.unlink()
+
+    def _blob(self, digest: Digest) -> Path:
+        return self._folder / digest.sha256[:2] / digest.sha256
+
+    @contextmanager
+    def _open(self, digest: Digest) -> Iterator[int]:
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(_opened(self._blob(digest)))
+            except FileNotFoundError:
+                raise Missing(f"{digest.sha256} is not in the store") from None
+            yield source
+
+    def _check(self, source: int, digest: Digest, found: Digest) -> None:
+        if found == digest:
+            return
+        blob = self._blob(digest)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(blob.stat(), os.fstat(source)):  # else somebody has put a sound one there meanwhile
+                blob.unlink()
+        raise Corrupt(f"{blob} was damaged on the disk (its content is now {found.sha256}); it has been removed")
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: int, target: int) -> Digest:
+    """Copy an open file, sharing its blocks where the file system can, and give the digest of what was copied."""
+    try:
+        fcntl.ioctl(target, _CLONE, source)
+    except OSError:
+        return _copy_hashing(source, target)
+    return digest_descriptor(target)
+
+
+def _copy_hashing(source: int, target: int) -> Digest:
+    hashed, size = hashlib.sha256(), 0
+    while piece := os.read(source, CHUNK):
+        hashed.update(piece)
+        write_all(target, piece)
+        size += len(piece)
+    return Digest(hashed.hexdigest(), size)

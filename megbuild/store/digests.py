@@ -1,0 +1,82 @@
+"""Digests of contents, and stamps: what a file looked like when its content was read.
+
+A stamp is compared instead of the content. That is sound only for a file that was left alone for a moment before it
+was read: the clock behind a file's times moves in steps, so two writes within one step leave the same stamp.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import NamedTuple
+
+CHUNK = 1 << 20
+"""Bytes read at a time."""
+
+_SECOND = 1_000_000_000
+QUIET = 20_000_000
+"""Nanoseconds that a file must have been left alone; a Linux kernel's clock steps by 10 ms at most."""
+_QUIET_WHOLE_SECONDS = 2 * _SECOND + QUIET
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """SHA-256 of a content in hex, and its size in bytes: what the Remote Execution API calls a Digest."""
+
+    sha256: str
+    size: int
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+class Stamp(NamedTuple):
+    """What ``stat`` says of a file or folder: times in nanoseconds, size in bytes, inode number."""
+
+    mtime_ns: int
+    ctime_ns: int
+    size: int
+    inode: int
+
+
+def digest_bytes(content: bytes) -> Digest:
+    """The digest of a content in memory."""
+    return Digest(hashlib.sha256(content).hexdigest(), len(content))
+
+
+def digest_file(path: str | os.PathLike[str]) -> Digest:
+    """The digest of a file, read in pieces; an OSError when it cannot be read."""
+    with open(path, "rb", buffering=0) as file:
+        return digest_descriptor(file.fileno())
+
+
+def digest_descriptor(descriptor: int) -> Digest:
+    """The digest of what an open file holds from its current position on."""
+    hashed, size = hashlib.sha256(), 0
+    while piece := os.read(descriptor, CHUNK):
+        hashed.update(piece)
+        size += len(piece)
+    return Digest(hashed.hexdigest(), size)
+
+
+def stamp(path: str | os.PathLike[str]) -> Stamp | None:
+    """The stamp of the file or folder that a path leads to, None when there is none."""
+    try:
+        return stamp_of(os.stat(path))  # noqa: PTH116 - called for every file, and takes any path
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp within the answer of ``os.stat``."""
+    return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def quiet_at(seen: Stamp) -> int:
+    """The time in nanoseconds from which on a content read under this stamp belongs to no other stamp.
+
+    Only the time of the last change counts: the other one is free for everybody to set. Where it is a whole second,
+    the file system may know no smaller step.
+    """
+    return seen.ctime_ns + (QUIET if seen.ctime_ns % _SECOND else _QUIET_WHOLE_SECONDS)

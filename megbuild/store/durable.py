@@ -1,0 +1,70 @@
+"""Placing a file whole: readers see the old content or the new one, whatever dies in between."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from megbuild.errors import FAILED, MegbuildError, fail
+
+
+@contextmanager
+def placing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[int]:
+    """A descriptor, open for reading and writing, whose content stands at ``path`` when the block ends well.
+
+    Folders above are made. The umask applies to ``mode``. A ``durable`` file has reached the disk before it gets its
+    name, so that a power failure cannot leave an empty one. A process killed inside the block leaves a hidden file
+    ``.<random>.part`` beside ``path`` and nothing else.
+    """
+    part = path.parent / f".{os.urandom(6).hex()}.part"
+    try:
+        descriptor = _create(part, mode)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield descriptor
+        if durable:
+            os.fsync(descriptor)
+        part.rename(path)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def place(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Make ``content`` the durable content of ``path``."""
+    with placing(path, mode=mode) as descriptor:
+        write_all(descriptor, content)
+
+
+def write_all(descriptor: int, content: bytes | memoryview) -> None:
+    """Write every byte: one system call may take fewer."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def unwritable(path: Path, error: OSError) -> MegbuildError:
+    """The error of a file that cannot be written."""
+    return fail(
+        "MB602",
+        f"cannot write {path}: {error.strerror}",
+        "free space on the disk, or mend the folder's permissions",
+        status=FAILED,
+    )
+
+
+def _create(part: Path, mode: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(part, flags, mode)
+    except FileNotFoundError:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(part, flags, mode)

@@ -1,0 +1,105 @@
+"""The action cache: by key, what one execution of an action made and measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from megbuild.store.content import ContentStore
+from megbuild.store.digests import Digest
+from megbuild.store.durable import place
+
+FORMAT = 1
+"""Raised when the fields below change their meaning: records of another format are misses."""
+
+Component = str | int | float | bool
+"""One thing that entered a key, as a reason compares and shows it; floats are finite."""
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one execution made. ``outputs`` are the files below ``out/``; ``log`` is the digest of what it printed.
+
+    ``components`` are what the reasons compare, by name; ``action`` and ``megbuild`` (the version) say who made it.
+    """
+
+    key: str
+    action: str
+    outputs: dict[str, Digest]
+    components: dict[str, Component]
+    duration_s: float
+    log: Digest | None
+    toolchain: str
+    toolchain_digest: str
+    megbuild: str
+    format: int = FORMAT
+
+
+class RecordStore:
+    """Records under ``folder/ac/<two digits>/<key>``: one line of JSON and one line with its SHA-256.
+
+    ``warn`` hears of a damaged record, which is then removed and missing. Processes may share the folder; the last
+    record put under a key stays.
+    """
+
+    def __init__(self, folder: Path, content: ContentStore, warn: Callable[[str], None]) -> None:
+        self._folder = folder / "ac"
+        self._content = content
+        self._warn = warn
+
+    def get(self, key: str) -> Record | None:
+        """The record of a key, if all that it names can be had from the content store."""
+        path = self._path(key)
+        try:
+            stored = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            record = _decode(stored)
+        except ValueError as error:
+            self._remove(path, str(error))
+            return None
+        if record.key != key:
+            self._remove(path, f"it is the record of {record.key}")
+            return None
+        return record if complete(record, self._content) else None
+
+    def put(self, record: Record) -> None:
+        """Keep a record. Its outputs must be in the content store already: readers may come at once."""
+        line = msgspec.json.encode(record, order="sorted")
+        place(self._path(record.key), line + b"\n" + _checksum(line) + b"\n", mode=0o444)
+
+    def remove(self, key: str) -> None:
+        """Forget a key, so that its action is run again."""
+        with suppress(FileNotFoundError):
+            self._path(key).unlink()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
+
+    def _remove(self, path: Path, why: str) -> None:
+        self._warn(f"{path} cannot be used and has been removed: {why}")
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def complete(record: Record, content: ContentStore) -> bool:
+    """Whether every output of a record is in the content store; without its log a record is still worth having."""
+    return all(content.has(digest) for digest in record.outputs.values())
+
+
+def _decode(stored: bytes) -> Record:
+    line, newline, checksum = stored.partition(b"\n")
+    if not newline or checksum != _checksum(line) + b"\n":
+        raise ValueError("it was damaged on the disk")
+    found: Mapping[str, object] = msgspec.json.decode(line, type=dict[str, object])
+    if found.get("format") != FORMAT:
+        raise ValueError("it was written by another version of megbuild")
+    return msgspec.json.decode(line, type=Record)
+
+
+def _checksum(line: bytes) -> bytes:
+    return hashlib.sha256(line).hexdigest().encode()

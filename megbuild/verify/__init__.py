@@ -1,0 +1,1 @@
+"""Judging: measures are made by workers, verdicts are pure comparisons with thresholds."""

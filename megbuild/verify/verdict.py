@@ -1,0 +1,23 @@
+"""The verdict as a step of the core: digests in, ``verdict.json`` out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from megbuild.graph.actions import Action, Outputs
+from megbuild.store.content import ContentStore
+from megbuild.store.digests import Digest
+from megbuild.verify.judge import judge
+
+MEASURES = "in/measures.json"
+
+
+def verdict(action: Action, staged: Mapping[str, Digest], content: ContentStore) -> Outputs:
+    """Judge the measures that would be staged for ``action``; the answer is one small file in the store."""
+    measures = json.loads(content.read(staged[MEASURES])) if MEASURES in staged else None
+    size = sum(digest.size for path, digest in staged.items() if path != MEASURES)
+    answer = judge(measures, action.options, size)
+    text = json.dumps(asdict(answer), indent=1, sort_keys=True) + "\n"
+    return {"verdict.json": content.put_bytes(text.encode())}

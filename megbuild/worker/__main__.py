@@ -1,0 +1,64 @@
+"""Runs the action that ``request.json`` describes, in the staged folder that it stands in.
+
+Exit status 0: done. 3: refused; the reason is one line in ``refusal.txt`` and on stderr. Anything else is a crash of
+the tool or of the user's code, with its traceback on stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+REFUSED = 3
+
+
+def main(request: str) -> int:
+    """Runs one request and returns the exit status."""
+    from megbuild_worker import job as jobs  # type: ignore[import-not-found]
+    from megbuild_worker import tasks
+
+    _same_every_time()
+    job = jobs.read(Path(request))
+    for folder in sorted((job.folder / "code" / "toolchains").glob("*/")):
+        sys.path.append(str(folder))
+    try:
+        tasks.run(job)
+    except jobs.Refusal as refusal:
+        sentence = " ".join(str(refusal).split())
+        (job.folder / "refusal.txt").write_text(sentence + "\n", encoding="utf-8")
+        print(f"refused: {sentence}", file=sys.stderr)
+        return REFUSED
+    except Exception as error:
+        code = job.folder / "in" / "source"
+        traceback.print_exception(type(error), error, _from_user_code(error.__traceback__, code))
+        return 1
+    return 0
+
+
+def _same_every_time() -> None:
+    import numpy
+
+    random.seed(0)
+    numpy.random.seed(0)
+
+
+def _from_user_code(trace: TracebackType | None, folder: Path) -> TracebackType | None:
+    """The traceback from its first frame in ``folder`` on: a user's error is shown without megbuild's own frames."""
+    prefix = str(folder) + os.sep
+    frame = trace
+    while frame is not None and not frame.tb_frame.f_code.co_filename.startswith(prefix):
+        frame = frame.tb_next
+    return frame or trace
+
+
+if __name__ == "__main__":
+    # Python put this folder first: its module names would hide those of the user's code.
+    sys.path[0] = str(Path(__file__).absolute().parent.parent)
+    import megbuild_worker.tasks  # type: ignore[import-not-found]  # noqa: F401  # found through the folder that the next line drops
+
+    del sys.path[0]
+    sys.exit(main(sys.argv[1]))

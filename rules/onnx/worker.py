@@ -1,0 +1,94 @@
+"""Converts a .tm to ONNX and runs it with onnxruntime. Runs inside the mgeconvert toolchain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.checker
+import onnx.helper
+import onnx.shape_inference
+from megbuild_worker import names, samples, traced
+from megbuild_worker.job import Description, Job, Refusal, Tensor
+
+
+def build(job: Job) -> None:
+    """Converts, names and checks the model; parameters of a QAT network go to ``quant_params.json`` beside it."""
+    import megengine
+    import mgeconvert_compat
+
+    mgeconvert_compat.apply()
+    from mgeconvert.converters import tm_to_onnx
+
+    network = megengine.load(str(job.input("tm")))
+    traced.settle(network, job.declared_inputs, job.declared_results)
+
+    class Named(tm_to_onnx.OnnxConverter):
+        def convert(self) -> Any:
+            tensors = [tensor for opr in self.net.all_oprs for tensor in [*opr.inp_tensors, *opr.out_tensors]]
+            ends = [*self.net.graph_inputs, *self.net.graph_outputs]
+            names.give(ends, [*traced.input_names(network), *traced.result_names(network)], tensors)
+            return super().convert()
+
+    tm_to_onnx.OnnxConverter = Named
+    path = job.output("artifact")
+    side = str(path.with_name("quant_params.json"))
+    try:
+        tm_to_onnx.tracedmodule_to_onnx(network, str(path), opset=job.options.opset, quantize_file_path=side)
+    except AssertionError as assertion:
+        raise Refusal(f"mgeconvert cannot write this model as ONNX: {assertion}") from assertion
+    model = onnx.load(str(path))
+    _leave_out_what_differs(model)
+    model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _leave_out_what_differs(model: onnx.ModelProto) -> None:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [tensor for tensor in model.graph.input if tensor.name not in constants]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.producer_name, model.producer_version = "megbuild", ""
+    model.doc_string = model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+
+
+def describe(paths: Sequence[Path]) -> Description:
+    """Reads inputs and results of an ONNX file."""
+    graph = onnx.load(str(paths[0]), load_external_data=False).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return {
+        "inputs": [_tensor(value) for value in graph.input if value.name not in constants],
+        "results": [_tensor(value) for value in graph.output],
+    }
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    kind = value.type.tensor_type
+    shape = tuple(axis.dim_value if axis.HasField("dim_value") else -1 for axis in kind.shape.dim)
+    return Tensor(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+
+
+def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
+    """Runs the file with onnxruntime on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(paths[0]), options, providers=["CPUExecutionProvider"])
+    results = [result.name for result in session.get_outputs()]
+    for feed in feeds:
+        yield dict(zip(results, session.run(results, feed)))
+
+
+def runtime() -> str:
+    """The runtime and its version."""
+    import onnxruntime
+
+    return f"onnxruntime {onnxruntime.__version__}"

@@ -1,0 +1,5 @@
+"""The base class that the toolkit derives from."""
+
+
+class Module:
+    """A network module without content."""

@@ -1,0 +1,94 @@
+"""Runs the user's training code and traces what it makes. Runs inside the megengine toolchain."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import megengine
+import megengine.module
+import megengine.random
+import megengine.traced_module
+import numpy as np
+from megbuild_worker import samples, traced
+from megbuild_worker.job import Description, Job, Refusal, Tensor
+
+from . import entry
+
+SEED = 0
+"""Training code that seeds nothing still gives the same weights every time."""
+
+
+def train(job: Job) -> None:
+    """Calls ``train(path)`` of the user's code, which writes the weights to the path."""
+    path = job.output("artifact")
+    megengine.random.seed(SEED)
+    with entry.function(job) as function:
+        function(str(path))
+    if not path.is_file():
+        raise Refusal(f"{job.settings['entry']} returned without writing the weights to the path it was given")
+
+
+def build(job: Job) -> None:
+    """Calls ``build()`` or ``build(weights)`` of the user's code, traces the module in eval mode and saves the .tm.
+
+    The example it is traced with is the first of ``samples`` where the step reads them, else a seeded one within the
+    declared ranges. Its values are not kept in the .tm; they matter only to Python code that branches on them.
+    """
+    weights = [str(path) for path in job.inputs.get("weights", [])]
+    example = samples.first(job.declared_inputs, job.inputs.get("samples", []))
+    megengine.random.seed(SEED)
+    with entry.function(job) as function:
+        module = function(*weights)
+        if not isinstance(module, megengine.module.Module):
+            kind = type(module).__name__
+            raise Refusal(f"{job.settings['entry']} returned a value of type {kind}, not a megengine.module.Module")
+        module.eval()
+        inputs = _in_order_of_forward(module, job.declared_inputs)
+        tensors = [megengine.Tensor(example[tensor.name]) for tensor in inputs]
+        network = megengine.traced_module.trace_module(module, *tensors)
+    traced.settle(network, inputs, job.declared_results)
+    megengine.save(network, str(job.output("artifact")))
+
+
+def _in_order_of_forward(module: megengine.module.Module, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The declared inputs in the order in which ``forward`` takes them.
+
+    Names that are parameters of ``forward`` decide; names that are not go by position. Anything else would swap two
+    inputs of one shape without a word.
+    """
+    signature = inspect.signature(module.forward)
+    parameters = list(signature.parameters)
+    names = [tensor.name for tensor in inputs]
+    try:
+        signature.bind(*names)
+    except TypeError as error:
+        raise Refusal(f"forward{signature} cannot take the declared inputs {', '.join(names)}: {error}") from error
+    if set(names) == set(parameters[: len(names)]):
+        return sorted(inputs, key=lambda tensor: parameters.index(tensor.name))
+    for place, name in enumerate(names):
+        if name in parameters and parameters.index(name) != place:
+            raise Refusal(f'input "{name}" is declared as number {place + 1}, forward({", ".join(parameters)}) differs')
+    return inputs
+
+
+def describe(paths: Sequence[Path]) -> Description:
+    """Reads inputs and results of a .tm."""
+    return traced.describe(megengine.load(str(paths[0])))
+
+
+def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
+    """Runs the .tm in MegEngine: this is the reference of every other runtime."""
+    network = megengine.load(str(paths[0]))
+    traced.settle(network, job.declared_inputs, job.declared_results)  # a delivered .tm may have other names
+    order, results = traced.input_names(network), traced.result_names(network)
+    for feed in feeds:
+        given = network(*(megengine.Tensor(feed[name]) for name in order))
+        yield {name: np.asarray(tensor.numpy()) for name, tensor in zip(results, traced.flat_results(given))}
+
+
+def runtime() -> str:
+    """The runtime and its version."""
+    return f"MegEngine {megengine.__version__}"
