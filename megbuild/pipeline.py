@@ -38,6 +38,7 @@ from megbuild.execute.record import record
 from megbuild.execute.report import Row, rows
 from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check
+from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
 from megbuild.graph.resolve import resolve
 from megbuild.graph.stale import Verb
@@ -45,8 +46,12 @@ from megbuild.store.lock import acquire
 from megbuild.store.places import cache_folder, private_folder
 from megbuild.verify.verdict import verdict
 
-WORKER = str(Path(__file__).parent / "worker")
-"""The folder of the code that runs inside every toolchain."""
+_HERE = Path(__file__).parent
+CODE = Code(
+    worker=str(_HERE / "worker"),
+    core=tuple(str(_HERE / name) for name in ("verify/judge.py", "verify/verdict.py", "execute/delivered.py")),
+)
+"""megbuild's own code that results depend on: a change of it is a change of the key."""
 CORE = {"verdict": verdict, "delivered": delivered}
 """The steps that the core computes itself."""
 
@@ -95,7 +100,7 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     for path in workspace.read:
         memory.files.exists(path)  # from here on a change of what was read is noticed
     targets = resolve(workspace, _selected(workspace, asked))
-    graph = analyse(workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, WORKER)
+    graph = analyse(workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE)
     check(graph)
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
     return Prepared(workspace, graph, planned, memory)

@@ -15,7 +15,7 @@ def delivered(action: Action, staged: Mapping[str, Digest], content: ContentStor
 
     :raises MegbuildError: MB402 when it does not have the pinned digest.
     """
-    (leaf,) = (entry for entry in action.inputs if isinstance(entry, Leaf))
+    (leaf,) = (entry for entry in action.inputs if isinstance(entry, Leaf) and entry.kind == "file")
     found = content.put_file(leaf.origin)
     if found.sha256 != action.options["sha256"]:
         raise fail(

@@ -68,7 +68,7 @@ def _row(aim: Aim, graph: Graph, done: Mapping[str, Done], failed: Mapping[str, 
         samples=verdict["samples"],
         accuracy=verdict["accuracy"],
         metrics=verdict["metrics"] or {},
-        reason="; ".join(reasons),
+        reason="; ".join([*reasons, *([verdict["reason"]] if verdict["reason"] else [])]),
         seconds=seconds,
         files=dict(sorted(published.items())),
     )

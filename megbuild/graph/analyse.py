@@ -17,7 +17,7 @@ from megbuild.declare.models import InstalledRule, Model, Thresholds, Toolchain,
 from megbuild.errors import MegbuildError, Problem, fail
 from megbuild.graph import sources
 from megbuild.graph.actions import Action, Leaf, Product
-from megbuild.graph.code import worker_code
+from megbuild.graph.code import Code, core_code, worker_code
 from megbuild.graph.resolve import Step, Target, side_road, start_of
 from megbuild.rule import Scalar
 from megbuild.store.digests import digest_bytes
@@ -67,7 +67,7 @@ class _Draft:
 
     workspace: Workspace
     files: Files
-    worker: str
+    code: Code
     actions: dict[str, Action] = field(default_factory=dict)
     toolchains: dict[str, Toolchain] = field(default_factory=dict)
     requests: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
@@ -82,14 +82,14 @@ class _Draft:
         return action.id
 
 
-def analyse(workspace: Workspace, targets: Iterable[Target], environments: Mapping[str, Toolchain], files: Files, worker: str) -> Graph:
+def analyse(workspace: Workspace, targets: Iterable[Target], environments: Mapping[str, Toolchain], files: Files, code: Code) -> Graph:
     """The actions that make and verify ``targets``.
 
     :param environments: for every ``environment`` lock that a model names, MegEngine's toolchain with it added.
-    :param worker: the folder of the code that runs inside every toolchain.
+    :param code: where megbuild's own code lies that the results depend on.
     :raises MegbuildError: with everything that the models' own files make impossible (MB210 to MB214).
     """
-    draft = _Draft(workspace, files, worker, toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}})
+    draft = _Draft(workspace, files, code, toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}})
     aims: list[Aim] = []
     problems: list[Problem] = []
     for target in targets:
@@ -131,7 +131,7 @@ def _start(draft: _Draft, model: Model) -> str:
             summary=f"check {pinned.path}",
             model=model.label,
             toolchain=CORE,
-            inputs=(leaf,),
+            inputs=(leaf, *core_code(draft.files, draft.code)),
             outputs=(ARTIFACT,),
             options={"sha256": pinned.sha256},
             makes=form,
@@ -274,7 +274,7 @@ def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
     if target.hardware.runs_here is False:
         asked["not_run"] = f"{target.hardware.name} cannot run on the build machine"
     precision = dict(target.road[-1].options).get("precision", "") if target.road else ""
-    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT)]
+    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *core_code(draft.files, draft.code)]
     if measured:
         inputs.append(Product("in/measures.json", measured, "measures.json"))
     draft.add(
@@ -323,7 +323,7 @@ def _worker_action(
         "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
-    leaves = [*inputs, *worker_code(draft.files, draft.worker, rule.folder, toolchain.code)]
+    leaves = [*inputs, *worker_code(draft.files, draft.code.worker, rule.folder, toolchain.code)]
     leaves.append(Leaf("request.json", digest_bytes(content), "request", content=content, kind="request"))
     made = draft.add(
         Action(

@@ -6,6 +6,7 @@ They are inputs like any other, so a changed rule makes its artifacts stale and 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from megbuild.graph.actions import Leaf
@@ -15,6 +16,23 @@ _DESCRIPTION = {"rule.py", "toolchain.toml", "README.md", "probe.py"}
 """What describes a rule or a toolchain, and is not read by its worker."""
 _ELSEWHERE = {"site", "native", "__pycache__"}
 """Folders that are part of the installed environment, which the toolchain's digest covers."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """megbuild's own code that results depend on, as absolute paths.
+
+    ``worker`` is the folder of what runs inside every toolchain, ``core`` the files of what the core computes itself.
+    """
+
+    worker: str
+    core: tuple[str, ...]
+
+
+def core_code(files: Files, code: Code) -> tuple[Leaf, ...]:
+    """The code leaves of an action that the core computes itself."""
+    found = ((path, PurePosixPath(path).name, files.digest(path)) for path in code.core)
+    return tuple(Leaf(f"code/core/{name}", digest, f"megbuild/{name}", origin=path, kind="code") for path, name, digest in found if digest)
 
 
 def worker_code(files: Files, worker: str, rule: str, toolchains: Iterable[str]) -> tuple[Leaf, ...]:

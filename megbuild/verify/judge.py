@@ -44,6 +44,8 @@ class Verdict:
     reference_accuracy: float | None = None
     metrics: Mapping[str, float] | None = None
     """The worst value of each metric over samples and results."""
+    reason: str = ""
+    """Why nothing was run, where nothing was."""
 
     def __str__(self) -> str:
         return self.state if not self.misses else f"{self.state}: {'; '.join(self.misses)}"
@@ -52,13 +54,15 @@ class Verdict:
 def judge(measures: Mapping[str, Any] | None, options: Mapping[str, Any], size: int) -> Verdict:
     """The verdict of one output.
 
-    :param measures: what the ``measure`` function of the worker wrote; None when nothing could be run here.
+    :param measures: what the ``measure`` function of the worker wrote, with ``not_run`` where this machine could not run
+        the artifact; None when no action measures it.
     :param options: ``verify.<metric>`` thresholds, ``budget.size_mb``, ``precision`` and ``not_run``.
     :param size: of the artifact's files together, in bytes.
     """
     misses = _over_budget(options, size)
-    if measures is None:
-        return Verdict(FAIL if misses else NOT_RUN, tuple(misses), runtime=str(options.get("not_run", "")))
+    if measures is None or "not_run" in measures:
+        why = options.get("not_run", "") if measures is None else measures["not_run"]
+        return Verdict(FAIL if misses else NOT_RUN, tuple(misses), reason=str(why))
     thresholds = _thresholds(options, measures)
     worst = _worst(measures["results"])
     misses += _not_finite(measures["results"])

@@ -17,7 +17,7 @@ MEASURES = "in/measures.json"
 def verdict(action: Action, staged: Mapping[str, Digest], content: ContentStore) -> Outputs:
     """Judge the measures that would be staged for ``action``; the answer is one small file in the store."""
     measures = json.loads(content.read(staged[MEASURES])) if MEASURES in staged else None
-    size = sum(digest.size for path, digest in staged.items() if path != MEASURES)
+    size = sum(digest.size for path, digest in staged.items() if path.startswith("in/artifact/"))
     answer = judge(measures, action.options, size)
     text = json.dumps(asdict(answer), indent=1, sort_keys=True) + "\n"
     return {"verdict.json": content.put_bytes(text.encode())}

@@ -13,6 +13,13 @@ class Refusal(Exception):
     """Raised by a worker when it will not make the artifact; the message is one clear sentence for the user."""
 
 
+class NotHere(Exception):
+    """Raised by a worker's ``run`` when this machine cannot run the artifact; the message is one clear sentence.
+
+    The artifact stands, and its numbers are reported as "not run", never as passed.
+    """
+
+
 @dataclass(frozen=True)
 class Tensor:
     """An input or a result, declared or read back from a file; ``range`` bounds the values of a declared input.

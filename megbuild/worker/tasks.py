@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from . import contract, measure, samples
-from .job import Job
+from .job import Job, NotHere
 
 
 def run(job: Job) -> None:

@@ -24,6 +24,9 @@ def settle(module: Any, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> 
     nodes = graph.inputs[1:]
     if len(nodes) != len(inputs):
         raise Refusal(f"the model takes {len(nodes)} inputs, {len(inputs)} are declared")
+    unused = [tensor.name for node, tensor in zip(nodes, inputs) if not node.users]
+    if unused:
+        raise Refusal(f"the model does not use its input {', '.join(unused)}")
     ordered = _in_declared_order(module, results)
     if len({id(node) for node in ordered}) < len(ordered) or any(node is other for node in ordered for other in nodes):
         raise Refusal("two results are one tensor, or a result is an input: each result needs an operation of its own")

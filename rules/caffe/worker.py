@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from megbuild_worker import names, samples, traced
 from megbuild_worker.job import Description, Job, Refusal, Tensor
 

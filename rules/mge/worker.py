@@ -8,8 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from megbuild_worker import samples, traced
-from megbuild_worker.job import Description, Job, Refusal, Tensor
+from megbuild_worker.job import Description, Job, NotHere, Refusal, Tensor
 
 RUNS_HERE = ("default", "nchw88", "nchw4", "nchw32", "chwn4")
 """Layouts with kernels for x86. Running one of the others here ends the process (nchw44) or fails an assertion."""
@@ -73,7 +74,7 @@ def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Itera
     """Runs the .mge with Lite Python on this machine's CPU."""
     import megenginelite as lite
 
-    _refuse_layouts_of_other_machines(job.options.layout)
+    _leave_to_its_device(job.options.layout)
     network = lite.LiteNetwork()
     network.load(str(paths[0]))
     results = network.get_all_output_name()
@@ -85,13 +86,13 @@ def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Itera
         yield {name: network.get_io_tensor(name).to_numpy().copy() for name in results}
 
 
-def _refuse_layouts_of_other_machines(layout: str) -> None:
+def _leave_to_its_device(layout: str) -> None:
     if layout not in RUNS_HERE:
-        raise Refusal(f"layout {layout} has no kernels for this machine: the file can only be run on its device")
+        raise NotHere(f"layout {layout} has no kernels for this machine: the file can only be run on its device")
     # The oneDNN inside MegEngine 1.13 asks for the number of cores in a way that only Intel's processors answer. On
     # others a worker thread dies of it ("bad err=45 in Xbyak::Error"), and the process hangs or is killed.
     if layout == "nchw88" and "GenuineIntel" not in Path("/proc/cpuinfo").read_text(encoding="ascii"):
-        raise Refusal("layout nchw88 runs on Intel processors only; this machine has another")
+        raise NotHere("layout nchw88 runs on Intel processors only; this machine has another")
 
 
 def runtime() -> str:

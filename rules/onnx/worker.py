@@ -10,6 +10,7 @@ import onnx
 import onnx.checker
 import onnx.helper
 import onnx.shape_inference
+
 from megbuild_worker import names, samples, traced
 from megbuild_worker.job import Description, Job, Refusal, Tensor
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from megbuild_worker import samples
 from megbuild_worker.job import Description, Job, Refusal, Tensor
@@ -28,6 +27,7 @@ INT8_ONLY = ("rv1103", "rv1103b", "rv1106", "rv1106b")
 zero gives a file of another size, with which nothing can be compared."""
 FILLS, FILLS_INT8_ONLY = (0x00, 0x00, 0x5A), (0x00, 0x00, 0x00)
 MOST_COMPILATIONS = 8
+CALIBRATION, LIST = "calibration", "calibration.txt"
 NOT_AN_ERROR = "Unkown op target: 0"
 """What the toolkit prints as an error on every success."""
 
@@ -41,14 +41,19 @@ def build(job: Job) -> None:
     notes: dict[str, Any] = {"canonical": options.canonical}
     with tempfile.TemporaryDirectory() as scratch:
         bench = _Bench(Path(scratch), job)
-        if options.canonical:
-            made = _canonical(bench)
-            content = made.content
-            notes.update(address_words=made.address_words, never_set_bytes=made.never_set_bytes)
-        else:
-            content = bench.compile([None])[0].content
+        try:
+            if options.canonical:
+                made = _canonical(bench)
+                content = made.content
+                notes.update(address_words=made.address_words, never_set_bytes=made.never_set_bytes)
+            else:
+                (raw,) = bench.compile([None])
+                content = raw.content
+            tensors = canonical.parse(content).footer["norm_tensor"]
+        except canonical.Malformed as malformed:
+            raise Refusal(f"rknn-toolkit2 wrote a file that is not a .rknn: {malformed}") from malformed
     job.output("artifact").write_bytes(content)
-    notes["int8"] = sorted(t["url"] for t in canonical.parse(content).footer["norm_tensor"] if t["dtype"]["vx_type"])
+    notes["int8"] = sorted(tensor["url"] for tensor in tensors if tensor["dtype"]["vx_type"] == "int8")
     if "notes" in job.outputs:
         job.output("notes").write_text(json.dumps(notes, indent=1, sort_keys=True) + "\n")
 
@@ -72,8 +77,6 @@ def _canonical(bench: _Bench) -> canonical.Canonical:
         raise Refusal(
             f"rknn-toolkit2 compiles this model differently every time: {unlike}; canonical = false takes what it gives"
         ) from unlike
-    except canonical.Malformed as malformed:
-        raise Refusal(f"rknn-toolkit2 wrote a file that is not a .rknn: {malformed}") from malformed
 
 
 @dataclass
@@ -96,12 +99,14 @@ class _Bench:
         folder = self.folder / str(self.count)
         folder.mkdir()
         (folder / "model.onnx").symlink_to(self.job.input("onnx"))
+        for name in (CALIBRATION, LIST) if self.listed() else ():
+            (folder / name).symlink_to(self.folder / name)
         options = self.job.options
         request = {
             "model": "model.onnx",
             "target": options.target,
             "optimization_level": options.optimization_level,
-            "dataset": dataset(self.job, folder),
+            "dataset": self.listed(),
             "output": "model.rknn",
         }
         (folder / "compile.json").write_text(json.dumps(request))
@@ -112,10 +117,17 @@ class _Bench:
             )  # fmt: skip
         return process, folder, fill
 
+    def _listed(self) -> str | None:
+        if not (self.folder / LIST).exists():
+            return dataset(self.job, self.folder)
+        return LIST
+
     def _made(self, status: int, folder: Path, fill: int | None) -> canonical.Compilation:
         said = _readable((folder / "log").read_text(errors="replace"))
-        answer = folder / "compiled.json"
+        answer, made = folder / "compiled.json", folder / "model.rknn"
         told = json.loads(answer.read_text()) if status == 0 and answer.is_file() else {"failure": _ending(status)}
+        if not told["failure"] and not made.is_file():
+            told["failure"] = "it wrote no file"
         if told["failure"] or folder.name == "1":
             print(said)
         if told["failure"]:
@@ -125,7 +137,7 @@ class _Bench:
             what = f"rknn-toolkit2 cannot compile this model for {options.target} in {options.precision}"
             raise Refusal(f"{what}: {told['failure']}{reason}")
         spans = [(first, end) for first, end in told["spans"]]
-        return canonical.Compilation((folder / "model.rknn").read_bytes(), fill or 0, spans)
+        return canonical.Compilation(made.read_bytes(), fill or 0, spans)
 
 
 def _environment(fill: int | None) -> dict[str, str]:
@@ -153,25 +165,28 @@ def _readable(log: str) -> str:
 
 
 def dataset(job: Job, folder: Path) -> str | None:
-    """The toolkit's list of the calibration samples, written to ``folder``; None when there is nothing to calibrate.
+    """Writes the calibration samples to ``folder`` and gives the toolkit's list of them; None without calibration.
 
-    One line a sample: one ``.npy`` an input, in the order of the ONNX file. Names in it are relative to ``folder``.
+    One line a sample: one ``.npy`` an input, in the order of the ONNX file. The names are relative to ``folder``.
     """
     if job.options.precision != "int8":
         return None
     names = _names(job)[0]
+    (folder / CALIBRATION).mkdir()
     lines = []
     for number, feed in enumerate(samples.feeds(job.declared_inputs, job.inputs["calibration"])):
-        files = [f"{number:06}-{index}.npy" for index in range(len(names))]
+        files = [f"{CALIBRATION}/{number:06}-{index}.npy" for index in range(len(names))]
         for name, file in zip(names, files, strict=True):
             np.save(folder / file, feed[name], allow_pickle=False)
         lines.append(" ".join(files))
-    (folder / "calibration.txt").write_text("\n".join(lines) + "\n")
-    return "calibration.txt"
+    (folder / LIST).write_text("\n".join(lines) + "\n")
+    return LIST
 
 
 def _names(job: Job) -> tuple[list[str], list[str]]:
     """Names of inputs and of results in the order of the ONNX file, which the toolkit keeps."""
+    import onnx
+
     graph = onnx.load(str(job.input("onnx")), load_external_data=False).graph
     constants = {tensor.name for tensor in graph.initializer}
     return [value.name for value in graph.input if value.name not in constants], [value.name for value in graph.output]
@@ -196,8 +211,9 @@ def describe(paths: Sequence[Path]) -> Description:
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
     """Simulates the inputs of the build, sample by sample, after a check that the file is what they compile to."""
     with tempfile.TemporaryDirectory() as scratch:
-        _check_file(Path(paths[0]).read_bytes(), _Bench(Path(scratch), job))
-        built = _simulator(job, Path(scratch))
+        bench = _Bench(Path(scratch), job)
+        _check_file(Path(paths[0]).read_bytes(), bench)
+        built = _simulator(bench)
         names, results = _names(job)
         for feed in feeds:
             arrays = built.inference(inputs=[feed[name] for name in names], data_format=["nchw"] * len(names))
@@ -223,14 +239,12 @@ def _check_file(artifact: bytes, bench: _Bench) -> None:
         raise Refusal("the .rknn file is not what its ONNX file compiles to: build it again")
 
 
-def _simulator(job: Job, folder: Path) -> Any:
+def _simulator(bench: _Bench) -> Any:
     """The model in memory, in the vendor's simulator; the toolkit leaves files in its current folder."""
-    here = Path.cwd()
-    os.chdir(folder)
+    options, here = bench.job.options, Path.cwd()
+    os.chdir(bench.folder)
     try:
-        built = toolkit.built(
-            str(job.input("onnx")), job.options.target, job.options.optimization_level, dataset(job, folder)
-        )
+        built = toolkit.built(str(bench.job.input("onnx")), options.target, options.optimization_level, bench.listed())
         toolkit.simulator(built)
     except toolkit.Failure as failure:
         raise Refusal(f"rknn-toolkit2 cannot simulate this model: {failure}") from failure

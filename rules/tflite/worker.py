@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from megbuild_worker import names, samples, traced
 from megbuild_worker.job import Description, Job, Refusal, Tensor
 
@@ -39,7 +40,8 @@ def build(job: Job) -> None:
     except AssertionError as assertion:
         raise Refusal(f"mgeconvert cannot write this model as TFLite: {assertion}") from assertion
     except KeyError as missing:
-        raise Refusal(f"mgeconvert cannot write this model as TFLite: it has no {missing}") from missing
+        operator = getattr(missing.args[0], "__name__", missing.args[0])
+        raise Refusal(f"mgeconvert cannot write this model as TFLite: it does not know {operator}") from missing
 
 
 def describe(paths: Sequence[Path]) -> Description:

@@ -12,6 +12,7 @@ import megengine.module
 import megengine.random
 import megengine.traced_module
 import numpy as np
+
 from megbuild_worker import samples, traced
 from megbuild_worker.job import Description, Job, Refusal, Tensor
 

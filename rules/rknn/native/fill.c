@@ -6,6 +6,8 @@
  * byte shows which bytes were never set.
  *
  *   - memory handed out by malloc and its kin is filled with the byte MEGBUILD_FILL (two hex digits, 00 by default);
+ *   - so are MARGIN bytes behind it, because the compiler reads beyond the end of some arrays: without them it would
+ *     find the allocator's own figures there, which depend on addresses;
  *   - every call also fills the dead part of the calling thread's stack, DEPTH bytes below the caller's frame, which
  *     the frames of later calls will be made of.
  *
@@ -23,6 +25,8 @@
 
 /* Bytes of dead stack that are filled. A thread must have this much left: the smallest pthread stack is 16 KiB. */
 #define DEPTH 8192
+/* Bytes behind every block that belong to it and hold the fill. */
+#define MARGIN 256
 #define EXPORTED __attribute__((visibility("default")))
 
 /* glibc's allocator under its second names: no dlsym, hence no allocation while looking up the allocator. */
@@ -47,14 +51,20 @@ static void __attribute__((noinline)) fill_stack(void) {
     __asm__ volatile("" : : "r"(dead) : "memory");
 }
 
-/* Fills a fresh block up to its real end: slack beyond the size asked for may be copied with the block. */
-static void *filled(void *block) {
-    if (block) memset(block, fill, malloc_usable_size(block));
+/* Fills a block from the given byte up to its real end. */
+static void *filled(void *block, size_t from) {
+    if (block) {
+        size_t end = malloc_usable_size(block);
+        if (from < end) memset((char *)block + from, fill, end - from);
+    }
     fill_stack();
     return block;
 }
 
-EXPORTED void *malloc(size_t size) { return filled(__libc_malloc(size)); }
+/* The size with its margin; one that has no room for it is left for the allocator to refuse. */
+static size_t wide(size_t size) { return size > SIZE_MAX - MARGIN ? size : size + MARGIN; }
+
+EXPORTED void *malloc(size_t size) { return filled(__libc_malloc(wide(size)), 0); }
 
 EXPORTED void free(void *block) {
     __libc_free(block);
@@ -62,25 +72,22 @@ EXPORTED void free(void *block) {
 }
 
 EXPORTED void *calloc(size_t count, size_t size) {
-    void *block = __libc_calloc(count, size);
-    if (block) { /* zeros are promised; only what lies beyond them is ours */
-        size_t asked = count * size;
-        memset((char *)block + asked, fill, malloc_usable_size(block) - asked);
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
     }
-    fill_stack();
-    return block;
+    return filled(__libc_calloc(1, wide(bytes)), bytes); /* zeros are promised; only what lies behind them is ours */
 }
 
 EXPORTED void *realloc(void *block, size_t size) {
     if (!block) return malloc(size);
-    size_t before = malloc_usable_size(block);
-    void *grown = __libc_realloc(block, size);
-    if (grown) {
-        size_t after = malloc_usable_size(grown);
-        if (after > before) memset((char *)grown + before, fill, after - before);
+    if (!size) {
+        free(block);
+        return NULL;
     }
-    fill_stack();
-    return grown;
+    size_t before = malloc_usable_size(block); /* what was not asked for of this holds the fill already */
+    return filled(__libc_realloc(block, wide(size)), size < before ? size : before);
 }
 
 EXPORTED void *reallocarray(void *block, size_t count, size_t size) {
@@ -92,7 +99,7 @@ EXPORTED void *reallocarray(void *block, size_t count, size_t size) {
     return realloc(block, bytes);
 }
 
-EXPORTED void *memalign(size_t alignment, size_t size) { return filled(__libc_memalign(alignment, size)); }
+EXPORTED void *memalign(size_t alignment, size_t size) { return filled(__libc_memalign(alignment, wide(size)), 0); }
 
 EXPORTED void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
 
