@@ -18,6 +18,7 @@ record       what was done is remembered, and told as one row per label
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,12 +99,17 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     workspace = load(asked.start)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
-        memory.files.exists(path)  # from here on a change of what was read is noticed
+        memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
     targets = resolve(workspace, _selected(workspace, asked))
     graph = analyse(workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE)
     check(graph)
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
     return Prepared(workspace, graph, planned, memory)
+
+
+def _inside(path: str, root: str) -> str:
+    """A path as it is told: relative to the workspace when it lies there."""
+    return os.path.relpath(path, root) if Path(path).is_relative_to(root) else path
 
 
 def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
@@ -114,7 +120,7 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         builder = _builder(prepared, listener)
         failed = schedule(stale(prepared.planned), prepared.graph, builder)
         done = {**_kept(prepared), **builder.done}
-        complete = all(aim.label in done for aim in prepared.graph.aims)
+        complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
         moved = record(prepared.memory, prepared.planned, builder.done, complete, selection(asked), _summary(prepared))
         table = rows(prepared.graph, done, failed, prepared.memory)
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved)

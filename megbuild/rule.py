@@ -71,6 +71,9 @@ class Rule:
         the runtimes that ``run`` drives, as shown to the user: ``("Lite Python",)``. Empty: it cannot run here.
     function
         the worker function that makes the artifact: ``build``, or ``train`` for the rule that makes weights.
+    notes
+        files that the worker writes for megbuild beside the artifact; they are not delivered, and no step below reads
+        them. ``operations.json`` lists where each operation of a network comes from.
     direct
         a road that skips the recommended one; taken only where an output says ``direct = true``.
     runs_from_inputs
@@ -89,6 +92,7 @@ class Rule:
     run_toolchain: str = ""
     runs_on: tuple[str, ...] = ()
     function: str = "build"
+    notes: tuple[str, ...] = ()
     direct: bool = False
     runs_from_inputs: bool = False
     version: int = 1

@@ -13,10 +13,16 @@ def main() -> int:
     if arguments[:1] == ["build"] and (text := answer(arguments[1:])) is not None:
         print(text)
         return 0
+    if "" in arguments:
+        from megbuild.errors import USAGE
+
+        print("doit: an argument is empty [MB401]", file=sys.stderr)
+        return USAGE
     from doit.doit_cmd import DoitMain
 
-    DoitMain.BIN_NAME = "doit"
-    return int(DoitMain().run(arguments) or 0)
+    DoitMain.BIN_NAME = sys.argv[0] = "doit"  # what a user typed, also for who waits for this command
+    below = {"GLOBAL": {"seek_file": True}}  # labels mean something in every folder of the workspace, so list does too
+    return int(DoitMain(extra_config=below).run(arguments) or 0)
 
 
 if __name__ == "__main__":

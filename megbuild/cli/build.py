@@ -4,17 +4,47 @@ from __future__ import annotations
 
 import os
 import sys
+from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import Command
 
 from megbuild.cli.fast import answer
+from megbuild.errors import USAGE, Problem, fail
 
-JOBS = {"name": "jobs", "short": "n", "long": "jobs", "type": int, "default": 0, "help": "actions at a time [default: one per core]"}
-KEEP_GOING = {"name": "keep_going", "short": "k", "long": "keep-going", "type": bool, "default": False, "help": "go on with what does not need a failed action"}
-DRY_RUN = {"name": "dry_run", "short": "", "long": "dry-run", "type": bool, "default": False, "help": "show what would run, and why, and run nothing"}
-SUMMARY = {"name": "summary", "short": "", "long": "summary", "type": str, "default": "", "help": "write the final table to this file as JSON"}
+JOBS = {
+    "name": "jobs",
+    "short": "n",
+    "long": "jobs",
+    "type": int,
+    "default": 0,
+    "help": "actions at a time [default: one per core]",
+}
+KEEP_GOING = {
+    "name": "keep_going",
+    "short": "k",
+    "long": "keep-going",
+    "type": bool,
+    "default": False,
+    "help": "go on with what does not need a failed action",
+}
+DRY_RUN = {
+    "name": "dry_run",
+    "short": "",
+    "long": "dry-run",
+    "type": bool,
+    "default": False,
+    "help": "show what would run, and why, and run nothing",
+}
+SUMMARY = {
+    "name": "summary",
+    "short": "",
+    "long": "summary",
+    "type": str,
+    "default": "",
+    "help": "write the final table to this file as JSON",
+}
 
 
 class Build(Command):  # type: ignore[misc]
@@ -29,15 +59,35 @@ class Build(Command):  # type: ignore[misc]
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
 
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Called by doit with the words after ``build``. doit takes options before labels only; here they may mix."""
+        try:
+            options, labels = gnu_getopt(in_args, self.cmdparser.get_short(), self.cmdparser.get_long())
+        except GetoptError as error:
+            print(Problem("MB401", f"doit build: {error}", "doit help build"), file=sys.stderr)
+            return USAGE
+        given = [f"{name}={value}" if value and name.startswith("--") else name + value for name, value in options]
+        return int(super().parse_execute([*given, "--", *labels]))
+
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""
-        plain = not (params["dry_run"] or params["summary"])
-        if plain and (text := answer(labels)) is not None:
-            print(text)
-            return 0
         from megbuild.cli.guard import guarded
 
-        return guarded(lambda: _dry_run(labels) if params["dry_run"] else _build(labels, params["jobs"], params["keep_going"], params["summary"]))
+        return guarded(lambda: _execute(params, labels))
+
+
+def _execute(params: dict[str, Any], labels: list[str]) -> int:
+    if params["jobs"] < 0:
+        raise fail("MB401", f"--jobs is {params['jobs']}: it must be at least 1", "leave it out for one per core")
+    summary = params["summary"]
+    if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
+        raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
+    if params["dry_run"]:
+        return _dry_run(labels)
+    if not summary and (text := answer(labels)) is not None:
+        print(text)
+        return 0
+    return _build(labels, params["jobs"], params["keep_going"], summary)
 
 
 def build_labels(labels: list[str]) -> int:
@@ -77,6 +127,12 @@ def _dry_run(labels: list[str]) -> int:
     planned = stale(prepared.planned)
     words = {Verb.RUN: "would run    ", Verb.RESTORE: "would restore"}
     for step in planned.values():
-        print(f"{words[step.decision.verb] if not step.waits else 'may run      '} {step.id}  ({told(step.decision.reasons)})")
-    print(f"{len(planned)} of {len(prepared.planned)} actions are stale" if planned else f"all {len(prepared.planned)} actions are up to date")
+        print(
+            f"{words[step.decision.verb] if not step.waits else 'may run      '} {step.id}  ({told(step.decision.reasons)})"
+        )
+    print(
+        f"{len(planned)} of {len(prepared.planned)} actions are stale"
+        if planned
+        else f"all {len(prepared.planned)} actions are up to date"
+    )
     return 0

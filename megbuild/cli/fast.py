@@ -14,8 +14,10 @@ def answer(arguments: list[str]) -> str | None:
     """
     if any(argument.startswith("-") for argument in arguments):
         return None
-    here = os.getcwd()
-    root = here
+    try:
+        root = here = os.getcwd()
+    except OSError:  # deleted under us
+        return None
     while not os.path.isdir(f"{root}/.megbuild"):
         root, below = os.path.dirname(root), root
         if root == below:

@@ -26,13 +26,14 @@ class Forget(DoitForget):  # type: ignore[misc]
 
 
 def _forget(labels: list[str]) -> int:
+    from megbuild.declare.workspace import find
     from megbuild.execute.report import closure
     from megbuild.pipeline import Asked, prepare
     from megbuild.store.lock import acquire
     from megbuild.store.places import private_folder
 
-    prepared = prepare(Asked(tuple(labels), Path.cwd()), print)
-    with acquire(private_folder(prepared.root), print):
+    with acquire(private_folder(Path(find(Path.cwd()))), print):
+        prepared = prepare(Asked(tuple(labels), Path.cwd()), print)
         for aim in prepared.graph.aims:
             for action in closure(prepared.graph, aim.label):
                 prepared.memory.forget(action.id)

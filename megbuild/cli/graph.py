@@ -7,7 +7,14 @@ from typing import Any
 
 from doit.cmd_base import Command
 
-ROUTES = {"name": "routes", "short": "", "long": "routes", "type": bool, "default": False, "help": "print the conversion graph (the default)"}
+ROUTES = {
+    "name": "routes",
+    "short": "",
+    "long": "routes",
+    "type": bool,
+    "default": False,
+    "help": "print the conversion graph (the default)",
+}
 
 
 class Graph(Command):  # type: ignore[misc]
@@ -22,11 +29,11 @@ class Graph(Command):  # type: ignore[misc]
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
 
-    def execute(self, params: dict[str, Any], labels: list[str]) -> int:
+    def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""
         from megbuild.cli.guard import guarded
 
-        return guarded(_routes)
+        return guarded(_routes, "graph", words)
 
 
 def _routes() -> int:

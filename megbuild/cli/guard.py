@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from megbuild.errors import MegbuildError
+from megbuild.errors import FAILED, MegbuildError, Problem, fail
 
 INTERRUPTED = 130
+UNREAD = 141
+"""Exit status when nobody reads the output any more, as of a program that SIGPIPE ended."""
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """The exit status of ``work``; an error of the user's is printed, one line and hint a problem."""
+def guarded(work: Callable[[], int], command: str = "", words: Sequence[str] = ()) -> int:
+    """The exit status of ``work``; an error of the user's is printed, one line and hint a problem.
+
+    ``words`` are those that stand after a ``command`` which takes none.
+    """
     try:
-        return work()
+        if words:
+            raise fail("MB401", f"doit {command} takes no {words[0]!r}", f"doit help {command}")
+        status = work()
+        sys.stdout.flush()
+        return status
     except MegbuildError as error:
         print(error, file=sys.stderr)
         return error.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at the end
+        return UNREAD
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(Problem("MB607", f"{place}{error.strerror or error}"), file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("interrupted: what had finished is kept", file=sys.stderr)
         return INTERRUPTED

@@ -103,7 +103,7 @@ class Scheduler:
         runner = Runner(*common) if self.jobs < 2 else MThreadRunner(*common, num_process=self.jobs)
         try:
             runner.run_all(control.task_dispatcher())
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, and whatever else would leave running actions behind
             builder.runner.stop()
             raise
         if reporter.errors:

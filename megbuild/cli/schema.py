@@ -24,7 +24,7 @@ class Schema(Command):  # type: ignore[misc]
         """Called by doit with the parsed command line; the exit status."""
         from megbuild.cli.guard import guarded
 
-        return guarded(_print)
+        return guarded(_print, "schema", words)
 
 
 def _print() -> int:

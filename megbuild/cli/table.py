@@ -9,6 +9,9 @@ from megbuild.execute.report import Row
 
 _STYLES = {"built": "green", "restored": "cyan", "up to date": "dim", "failed": "red", "refused": "red", "not reached": "yellow"}
 
+_NO_WRAPPING = 500
+"""Columns in a pipe, so that every row is one line."""
+
 
 def show(rows: Iterable[Row], seconds: float) -> None:
     """Print the table and the line that sums it up."""
@@ -16,8 +19,8 @@ def show(rows: Iterable[Row], seconds: float) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_WRAPPING)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     for name, justify in (("label", "left"), ("artifact", "left"), ("size", "right"), ("run on", "left"), ("verdict", "left"), ("accuracy", "right"), ("status", "left"), ("time", "right")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     rows = list(rows)
@@ -34,7 +37,7 @@ def summary(rows: list[Row], seconds: float) -> str:
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return f"{len(rows)} outputs: {told}; {seconds:.1f} s"
+    return f"{len(rows)} {'output' if len(rows) == 1 else 'outputs'}: {told}; {seconds:.1f} s"
 
 
 def verdict(row: Row) -> str:

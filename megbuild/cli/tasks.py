@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from megbuild.errors import MegbuildError
+
+if TYPE_CHECKING:
+    from megbuild.declare.models import Workspace
+    from megbuild.graph.resolve import Target
 
 
 def label_tasks() -> Iterator[dict[str, Any]]:
@@ -17,12 +24,16 @@ def label_tasks() -> Iterator[dict[str, Any]]:
         def task_models():
             yield from label_tasks()
     """
-    from megbuild.declare.load import load
-    from megbuild.graph.resolve import resolve
-    from megbuild.declare.labels import select
+    try:
+        yield from declared_tasks()
+    except MegbuildError as error:  # said, and no reason why the other tasks of a dodo.py should not run
+        print(error, file=sys.stderr)
 
-    workspace = load(Path.cwd())
-    for target in resolve(workspace, select(["//..."], workspace.models)):
+
+def declared_tasks() -> Iterator[dict[str, Any]]:
+    """The same; raises MegbuildError where the workspace cannot be read."""
+    workspace, targets = _targets()
+    for target in targets:
         model, output = target.model, target.output
         folder = Path(workspace.root, "out", model.package, model.name, output.name)
         files = target.road[-1].rule.rule.files if target.road else (f".{target.hardware.format}",)
@@ -36,6 +47,15 @@ def label_tasks() -> Iterator[dict[str, Any]]:
             "clean": True,
             "verbosity": 2,
         }
+
+
+def _targets() -> tuple[Workspace, Sequence[Target]]:
+    from megbuild.declare.load import load
+    from megbuild.graph.resolve import resolve
+
+    workspace = load(Path.cwd())
+    everything = [(model, output) for model in workspace.models for output in model.outputs]
+    return workspace, resolve(workspace, everything)
 
 
 def _make(label: str) -> bool:

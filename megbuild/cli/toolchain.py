@@ -9,7 +9,7 @@ from doit.cmd_base import Command
 
 from megbuild.errors import fail
 
-USAGE = "list | sync [NAME ...] | remove NAME ... | lock FILE"
+USAGE = "list | sync [NAME ...] | remove NAME ... | lock FILE | NAME"
 
 
 class Toolchain(Command):  # type: ignore[misc]
@@ -20,7 +20,8 @@ class Toolchain(Command):  # type: ignore[misc]
     doc_usage = USAGE
     doc_description = (
         "list: what is declared and installed. sync: install (all, or the named ones). remove: delete from the cache. "
-        "lock FILE: pin the packages that training code needs beside MegEngine (requirements.in -> requirements.lock)."
+        "lock FILE: pin the packages that training code needs beside MegEngine (requirements.in -> requirements.lock). "
+        "lock NAME: the same for a toolchain of megbuild's own."
     )
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
@@ -37,7 +38,7 @@ def _dispatch(words: list[str]) -> int:
     verb, names = (words[0], words[1:]) if words else ("list", [])
     verbs = {"list": _list, "sync": _sync, "remove": _remove, "lock": _lock}
     if verb not in verbs:
-        raise fail("MB340", f"doit toolchain has no {verb}", f"doit toolchain {USAGE}")
+        raise fail("MB401", f"doit toolchain has no {verb}", f"doit toolchain {USAGE}")
     verbs[verb](names)
     return 0
 
@@ -49,7 +50,10 @@ def _declared(names: list[str]) -> dict[str, Any]:
     from megbuild.pipeline import environments
 
     workspace = load(Path.cwd())
-    known = {**workspace.toolchains, **{t.name: t for t in environments(workspace, [m.environment for m in workspace.models]).values()}}
+    known = {
+        **workspace.toolchains,
+        **{t.name: t for t in environments(workspace, [m.environment for m in workspace.models]).values()},
+    }
     for name in names:
         if name not in known:
             raise fail("MB341", f"there is no toolchain {name}", did_you_mean(name, known))
@@ -67,7 +71,9 @@ def _list(names: list[str]) -> None:
         state = f"installed, {listed.size / 1e6:.0f} MB" if listed else "not installed"
         print(f"{name:<28} {toolchain.digest[:12]}  Python {toolchain.python}  {state}  {toolchain.summary}")
     for listed in there.values():
-        print(f"{listed.name:<28} {listed.digest[:12]}  installed, {listed.size / 1e6:.0f} MB, of another lock or workspace")
+        print(
+            f"{listed.name:<28} {listed.digest[:12]}  installed, {listed.size / 1e6:.0f} MB, of another lock or workspace"
+        )
 
 
 def _sync(names: list[str]) -> None:
@@ -84,7 +90,7 @@ def _remove(names: list[str]) -> None:
     from megbuild.store.places import cache_folder
 
     if not names:
-        raise fail("MB341", "doit toolchain remove needs a name", "doit toolchain list shows them")
+        raise fail("MB401", "doit toolchain remove needs a name", "doit toolchain list shows them")
     for name, toolchain in _declared(names).items():
         print(f"{name} removed" if remove(toolchain, cache_folder()) else f"{name} is not installed")
 
@@ -92,9 +98,12 @@ def _remove(names: list[str]) -> None:
 def _lock(names: list[str]) -> None:
     from megbuild.declare.rules import builtin_rules_folder
     from megbuild.declare.toolchains import describe, folders
-    from megbuild.execute.environment_lock import lock
+    from megbuild.execute.environment_lock import lock, lock_toolchain
 
     if len(names) != 1:
-        raise fail("MB342", "doit toolchain lock needs one file", "doit toolchain lock requirements.in")
+        raise fail("MB401", "doit toolchain lock needs one file or name", "doit toolchain lock requirements.in")
     known = folders(builtin_rules_folder())  # not the workspace's: its models may wait for this very lock
+    if names[0] in known and not Path(names[0]).is_file():
+        lock_toolchain(names[0], known, print)
+        return
     print(f"wrote {lock(Path(names[0]), describe('megengine', known), print)}")

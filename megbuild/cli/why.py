@@ -36,7 +36,7 @@ def _why(labels: list[str]) -> int:
     from megbuild.pipeline import Asked, prepare
 
     if not labels:
-        raise fail("MB129", "why needs a label", "doit why //package:model@output")
+        raise fail("MB401", "doit why needs a label", "doit why //package:model@output")
     prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
     todo, told = stale(prepared.planned), history(prepared.root)
     for aim in prepared.graph.aims:

@@ -27,6 +27,8 @@ from megbuild.store.digests import Digest
 
 CoreStep = Callable[[Action, Mapping[str, Digest], ContentStore], Outputs]
 """A step that the core computes itself, from the digests of what would be staged."""
+_TRIES = 12
+"""How often an action is begun anew when the store lost an input: damage shows itself file by file."""
 
 
 @dataclass(frozen=True)
@@ -79,88 +81,88 @@ class Builder:
     publisher: Publisher
     listener: Listener
     done: dict[str, Done] = field(default_factory=dict)
+    remade: set[str] = field(default_factory=set)
+    """Actions that the store had lost and that gave other bytes this time: what was kept may rest on the old ones."""
+    _from: dict[str, Mapping[str, Outputs]] = field(default_factory=dict)
+    """What each result was made from."""
     _locks: dict[str, threading.RLock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ensure(self, id: str) -> Done:
-        """The result of an action, with those it needs.
+        """The result of an action, with those it needs; made from what these give now, should that have changed.
 
         :raises ActionFailed: when it or one that it needs gives no result; a failed verdict counts.
         """
+        action = self.graph.actions[id]
         with self._lock(id):
-            if id not in self.done:
-                self.done[id] = self._settle(self.graph.actions[id])
+            if id not in self.done or self._from[id] != self._inputs(action):
+                self.done[id] = self._settle(action)
             return self.done[id]
 
-    def _settle(self, action: Action) -> Done:
-        begun = time.monotonic()
-        made = {product.action: self.ensure(product.action).outputs for product in action.products}
-        now = fingerprint(action, self.graph.toolchains.get(action.toolchain), made)
-        last = self.memory.last(action.id)
-        damage = self.memory.damage(action.id)
-        stored = self.memory.stored(now.key)
-        decision = decide(now.key, now.components, last, damage, stored=stored is not None)
-        if decision.verb is Verb.KEEP:
-            kept = self.memory.last_outputs(action.id)
-            if action.toolchain != CORE or self.memory.holds(kept):
-                return self._finish(Done(action, Verb.KEEP, (), kept, 0.0), now)
-            decision = Decision(Verb.RUN, (Reason(f"needed:{action.id}"),))
-        if decision.verb is Verb.RESTORE and stored is not None:
-            return self._finish(Done(action, Verb.RESTORE, decision.reasons, stored, time.monotonic() - begun), now)
-        return self._make(action, now, decision.reasons)
+    def _inputs(self, action: Action) -> dict[str, Outputs]:
+        return {product.action: self.ensure(product.action).outputs for product in action.products}
 
-    def _make(self, action: Action, now: Fingerprint, reasons: tuple[Reason, ...]) -> Done:
-        """Run an action; what the store lost of its inputs is made again first."""
-        self.listener.started(action, reasons)
-        begun = time.monotonic()
-        for _ in range(len(action.products) + 1):
+    def _settle(self, action: Action, needed: tuple[Reason, ...] = ()) -> Done:
+        """Keep, restore or make a result; with the reason that it is ``needed``, make it in any case.
+
+        What the store turns out to have lost is made again, and with it all that was made from it.
+        """
+        started = False
+        for _ in range(_TRIES):
+            made = self._inputs(action)
+            begun = time.monotonic()
+            now = fingerprint(action, self.graph.toolchains.get(action.toolchain), made)
+            stored = None if needed else self.memory.stored(now.key)
+            decision = self._decision(action, now, needed, stored=stored is not None)
             try:
-                outputs, log = self._run(action, now)
-                break
+                if decision.verb is Verb.KEEP:
+                    outputs, published = self.memory.last_outputs(action.id), {}
+                else:
+                    if stored is None and not started:
+                        self.listener.started(action, decision.reasons)
+                        started = True
+                    outputs = self._make(action, now) if stored is None else stored
+                    published = self.publisher.publish(action, now, outputs)
             except Missing:
-                now = self._remake_inputs(action, now)
+                self._remake_inputs(action)
+                continue
             except Moved as moved:
                 raise ActionFailed(action.id, f"{moved.path} changed while the build ran; build again") from None
             except MegbuildError as error:
                 raise ActionFailed(action.id, str(error).removeprefix(f"{action.id}: ")) from None
-        else:
-            raise ActionFailed(action.id, "the store loses what is put into it: is its disk full or failing?")
-        seconds = time.monotonic() - begun
-        self.memory.keep(action, now, outputs, log, seconds, self.graph.toolchains.get(action.toolchain))
-        return self._finish(Done(action, Verb.RUN, reasons, outputs, seconds), now)
+            seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
+            done = Done(action, decision.verb, decision.reasons, outputs, seconds)
+            self.memory.remember(action.id, now, outputs, published)  # when kept: what was seen may have changed
+            self._from[action.id] = made
+            self.listener.finished(done)
+            return done
+        raise ActionFailed(action.id, "the store loses what is put into it: is its disk full or failing?")
 
-    def _run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest | None]:
+    def _decision(self, action: Action, now: Fingerprint, needed: tuple[Reason, ...], *, stored: bool) -> Decision:
+        if needed:
+            return Decision(Verb.RUN, needed)
+        return decide(now.key, now.components, self.memory.last(action.id), self.memory.damage(action.id), stored=stored)
+
+    def _make(self, action: Action, now: Fingerprint) -> Outputs:
+        begun = time.monotonic()
+        log: Digest | None = None
         if action.toolchain == CORE:
-            return self.core[action.step](action, now.staged, self.memory.content), None
-        return self.runner.run(action, now)
+            outputs = self.core[action.step](action, now.staged, self.memory.content)
+        else:
+            outputs, log = self.runner.run(action, now)
+        toolchain = self.graph.toolchains.get(action.toolchain)
+        self.memory.keep(action, now, outputs, log, time.monotonic() - begun, toolchain)
+        return outputs
 
-    def _remake_inputs(self, action: Action, now: Fingerprint) -> Fingerprint:
-        """Run those actions again whose products the store no longer has; the key follows what they give."""
-        made: dict[str, Outputs] = {}
-        for product in action.products:
-            with self._lock(product.action):
-                found = self.done[product.action]
-                if not self.memory.holds(found.outputs):
-                    before = self.graph.actions[product.action]
-                    inputs = {p.action: self.ensure(p.action).outputs for p in before.products}
-                    earlier = fingerprint(before, self.graph.toolchains.get(before.toolchain), inputs)
-                    self.done[product.action] = self._make(before, earlier, (Reason(f"needed:{action.id}"),))
-                made[product.action] = self.done[product.action].outputs
-        return fingerprint(action, self.graph.toolchains.get(action.toolchain), made)
-
-    def _finish(self, done: Done, now: Fingerprint) -> Done:
-        """Publish the artifact of a verdict, and remember the result."""
-        try:
-            published = self.publisher.publish(done.action, now, done.outputs)
-        except Missing:
-            self._remake_inputs(done.action, now)
-            published = self.publisher.publish(done.action, now, done.outputs)
-        except ActionFailed:
-            self.memory.remember(done.action.id, now, done.outputs, {})
-            raise
-        self.memory.remember(done.action.id, now, done.outputs, published)
-        self.listener.finished(done)
-        return done
+    def _remake_inputs(self, action: Action) -> None:
+        """Run those actions again whose products the store no longer has."""
+        for id in sorted({product.action for product in action.products}):
+            with self._lock(id):
+                before = self.ensure(id).outputs
+                if not self.memory.holds(before):
+                    self.done[id] = self._settle(self.graph.actions[id], (Reason(f"needed:{action.id}"),))
+                    if self.done[id].outputs != before:
+                        self.remade.add(id)
 
     def _lock(self, id: str) -> threading.RLock:
         with self._guard:

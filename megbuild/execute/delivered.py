@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from megbuild.errors import FAILED, fail
+from megbuild.execute.staging import Moved
 from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
@@ -13,10 +14,16 @@ from megbuild.store.digests import Digest
 def delivered(action: Action, staged: Mapping[str, Digest], content: ContentStore) -> Outputs:
     """Put a delivered file into the store.
 
+    :raises Moved: when it changed since it was hashed.
     :raises MegbuildError: MB402 when it does not have the pinned digest.
     """
     (leaf,) = (entry for entry in action.inputs if isinstance(entry, Leaf) and entry.kind == "file")
-    found = content.put_file(leaf.origin)
+    try:
+        found = content.put_file(leaf.origin)
+    except FileNotFoundError as error:
+        raise Moved(leaf.said) from error
+    if found != leaf.digest:
+        raise Moved(leaf.said)
     if found.sha256 != action.options["sha256"]:
         raise fail(
             "MB402",

@@ -37,8 +37,8 @@ class ActionFailed(Exception):
         return "\n".join(lines)
 
 
-def log_tail(log: Path, root: Path, lines: int = TAIL) -> tuple[str, ...]:
-    """The end of a log, with the frames of staged training code shown as the lines that the user wrote."""
+def log_tail(log: Path, root: Path, staged: Path, lines: int = TAIL) -> tuple[str, ...]:
+    """The end of a log, with the frames of the training code ``staged`` shown as the lines that the user wrote."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, log.stat().st_size - 64_000))
@@ -46,14 +46,16 @@ def log_tail(log: Path, root: Path, lines: int = TAIL) -> tuple[str, ...]:
     except OSError:
         return ()
     printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return tuple(_as_written(line, root)[:300] for line in printable.strip().splitlines()[-lines:])
+    return tuple(_as_written(line, root, staged)[:300] for line in printable.strip().splitlines()[-lines:])
 
 
-def _as_written(line: str, root: Path) -> str:
+def _as_written(line: str, root: Path, staged: Path) -> str:
     def mended(match: re.Match[str]) -> str:
-        path = root / match["path"]
+        number = int(match["line"])
         try:
-            number = written_line(path.read_text(), int(match["line"]))
+            written = (root / match["path"]).read_text("utf-8")
+            if (staged / match["path"]).read_text("utf-8") != written:  # else it was staged as it is
+                number = written_line(written, number)
         except (OSError, SyntaxError, ValueError):
             return match[0]
         return f'File "{match["path"]}", line {number}'
@@ -67,4 +69,4 @@ def write_by_hand(folder: Path, command: Sequence[str], environment: Mapping[str
     variables = " \\\n  ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items()))
     script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec env -i {variables} \\\n  {shlex.join(command)}\n')
     script.chmod(0o755)
-    return f"sh {script}"
+    return f"sh {shlex.quote(str(script))}"

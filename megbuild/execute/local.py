@@ -17,11 +17,11 @@ from megbuild.errors import MegbuildError
 from megbuild.execute.failure import ActionFailed, log_tail, write_by_hand
 from megbuild.execute.process import Processes
 from megbuild.execute.staging import REFUSAL, collect, stage
-from megbuild.execute.toolchains import Installed, provision
+from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.graph.actions import Action, Outputs
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
-from megbuild.store.digests import Digest
+from megbuild.store.digests import Digest, digest_bytes
 
 REFUSED = 3
 """The exit status of a worker that declined with one sentence."""
@@ -29,6 +29,9 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
+
+_LONGEST_NAME = 150
+"""Characters of a folder's name; file systems take 255 bytes."""
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Local:
 
     def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
         """See :class:`megbuild.execute.builder.Runner`."""
-        installed = self._toolchain(action)
+        python = self._toolchain(action).python
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
@@ -54,7 +57,7 @@ class Local:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         stage(action, now, self.content, folder)
-        command = [installed.python, *action.arguments[1:]]
+        command = [python, *action.arguments[1:]]
         environment = environment_of(action, folder)
         ending = self.processes.run(command, folder, environment, log, TIME_LIMITS.get(action.makes, TIME_LIMIT))
         if ending.status != 0 or ending.timed_out:
@@ -72,12 +75,15 @@ class Local:
         self.processes.stop()
 
     def _toolchain(self, action: Action) -> Installed:
+        toolchain = self.toolchains[action.toolchain]
+        if there := installed(toolchain, self.cache):  # an action need not wait while another toolchain is installed
+            return there
         with self._installing:
-            return provision(self.toolchains[action.toolchain], self.cache, self.say)
+            return provision(toolchain, self.cache, self.say)
 
     def _failed(self, action: Action, folder: Path, log: Path, message: str, refused: bool, by_hand: str) -> ActionFailed:
         """The failure, with the worker's own sentence when it refused, else with the end of its log."""
-        tail = log_tail(log, self.root)
+        tail = log_tail(log, self.root, folder / "in" / "source")
         if refused and (folder / REFUSAL).is_file():
             message, tail = (folder / REFUSAL).read_text().strip(), ()
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused)
@@ -99,7 +105,12 @@ def environment_of(action: Action, folder: Path) -> dict[str, str]:
 
 
 def _folder_name(id: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._+@-]+", "-", id).strip("-")
+    """The name of an action's folder and log; unlike ids have unlike names, whatever their packages are called."""
+    name = re.sub("[/:]+", "+", id.strip("/")).replace("#", "@")
+    plain = re.sub(r"[^A-Za-z0-9._+@-]", "_", name)
+    if plain == name and len(name) <= _LONGEST_NAME:
+        return name
+    return f"{plain[:_LONGEST_NAME]}~{digest_bytes(id.encode()).sha256[:16]}"
 
 
 def _empty(folder: Path) -> None:

@@ -34,6 +34,9 @@ class Memory:
         self.files = Files(root, self.state.known)
         self._records = RecordStore(cache / "store", self.content, warn)
         self._looking = threading.RLock()
+        self._of: dict[str, dict[str, Published]] = {}  # what stands in the workspace, by the action that it is of
+        for path, published in self.state.published.items():
+            self._of.setdefault(published.action, {})[path] = published
 
     def last(self, id: str) -> Last | None:
         """What an action was last built from in this workspace."""
@@ -55,11 +58,8 @@ class Memory:
         return all(self.content.has(digest) for digest in outputs.values())
 
     def known(self, action: Action) -> Known:
-        """What the plan may know of an action. A verdict that the store lost is computed again: it costs nothing."""
-        last = self.last(action.id)
-        if last and not action.toolchain and not self.holds(self.last_outputs(action.id)):
-            last = None
-        return Known(last, self.last_outputs(action.id), self.stored, self.damage(action.id))
+        """What the plan may know of an action."""
+        return Known(self.last(action.id), self.last_outputs(action.id), self.stored, self.damage(action.id))
 
     def keep(self, action: Action, now: Fingerprint, outputs: Outputs, log: Digest | None, seconds: float, toolchain: Toolchain | None) -> None:
         """Put the result of one execution into the store, for every workspace."""
@@ -82,6 +82,7 @@ class Memory:
         built = Built(now.key, dict(now.components), dict(outputs))
         if published or self.state.built.get(id) != built:
             self.state.finished(id, built, published)
+            self._of.setdefault(id, {}).update(published)
 
     def forget(self, id: str) -> None:
         """Forget an action, here and in the store, so that the next build makes it again."""
@@ -106,9 +107,12 @@ class Memory:
 
         A file that stands already as it should is left alone, one that is no longer wanted is removed.
 
-        :raises megbuild.store.content.Missing: when the store lost a content; nothing was changed then.
+        :raises megbuild.store.content.Missing: when the store lost a content. Nothing was changed then, unless one was
+            damaged and had not been read before: what is placed is whole in any case, and the next call does the rest.
         """
         before = self._published(id)
+        for digest in wanted.values():
+            self.content.path(digest)
         damaged = {reason.what.partition(":")[2] for reason in self.damage(id)}
         placed: dict[str, Published] = {}
         for path, digest in wanted.items():
@@ -122,9 +126,10 @@ class Memory:
             placed[path] = Published(seen, digest.sha256, id)
         for path in before.keys() - wanted.keys():
             self.state.published.pop(path, None)
+            self._of[id].pop(path)
             with suppress(FileNotFoundError):
                 (self.root / path).unlink()
         return placed
 
     def _published(self, id: str) -> dict[str, Published]:
-        return {path: published for path, published in list(self.state.published.items()) if published.action == id}
+        return dict(self._of.get(id, {}))

@@ -22,8 +22,15 @@ class Ending:
         if self.timed_out:
             return "ran out of time"
         if self.status < 0:
-            return f"was ended by {signal.Signals(-self.status).name}"
+            return f"was ended by {_signal(-self.status)}"
         return f"exited with status {self.status}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time ones have no name
+        return f"signal {number}"
 
 
 @dataclass

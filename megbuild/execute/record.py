@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Told:
     reasons: tuple[str, ...]
 
 
-def record(memory: Memory, planned: Iterable[Planned], done: Mapping[str, Done], complete: bool, selection: str, summary: str) -> tuple[str, ...]:
+def record(memory: Memory, planned: Sequence[Planned], done: Mapping[str, Done], complete: bool, selection: str, summary: str) -> tuple[str, ...]:
     """Save the state and the history; note that the selection is up to date when it is.
 
     :param complete: whether everything that was asked for exists now.
@@ -40,7 +40,8 @@ def record(memory: Memory, planned: Iterable[Planned], done: Mapping[str, Done],
     for step in planned:
         if step.decision.verb is Verb.KEEP and step.now and (seen := _cosmetic(memory, step)):
             told[step.id] = Told(Verb.KEEP.value, tuple(map(str, seen)))
-    told |= {id: Told(Verb.KEEP.value, ("its inputs came out as they were",)) for id, result in done.items() if result.verb is Verb.KEEP}
+    waited = {step.id for step in planned if step.waits and step.id in done and done[step.id].verb is Verb.KEEP}
+    told |= {id: Told(Verb.KEEP.value, ("its inputs came out as they were",)) for id in waited}
     _save_history(memory.root, told)
     memory.state.forget_selections()
     memory.state.save()

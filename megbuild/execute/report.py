@@ -10,7 +10,7 @@ from typing import Any
 from megbuild.execute.builder import Done
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.memory import Memory
-from megbuild.execute.publish import artifact_files
+from megbuild.execute.publish import RECORD, artifact_files, published_folder
 from megbuild.graph.actions import Action
 from megbuild.graph.analyse import Aim, Graph
 from megbuild.graph.stale import Verb
@@ -53,8 +53,8 @@ def _row(aim: Aim, graph: Graph, done: Mapping[str, Done], failed: Mapping[str, 
     if aim.label not in done:
         return _unfinished(aim, road, failed, seconds)
     files = artifact_files(aim)
-    built = memory.state.built[aim.label]
-    verdict = json.loads(memory.content.read(built.outputs["verdict.json"]))
+    # Not from the store, which a user may have emptied: what stands in the workspace needs nothing of it.
+    verdict = json.loads((memory.root / published_folder(aim) / RECORD).read_text())["verdict"]
     published = {path: entry.sha256 for path, entry in memory.state.published.items() if entry.action == aim.label}
     status, reasons = _status(aim, done)
     return Row(

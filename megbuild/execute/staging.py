@@ -18,7 +18,7 @@ from megbuild.errors import FAILED, fail
 from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
-from megbuild.store.digests import Digest, digest_bytes, digest_file
+from megbuild.store.digests import digest_file
 
 PRIVATE = ("home", "tmp")
 """Folders that an action may use as it likes; nothing in them is an output."""
@@ -73,29 +73,30 @@ def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, fol
     """Put what the action made into the store.
 
     :raises MegbuildError: MB403 for a declared output that is missing, MB404 for a file that it left beside its
-        outputs, MB405 for an input that it changed.
+        outputs or that is no plain file, MB405 for an input that it changed or removed.
     """
     made: dict[str, Path] = {}
+    kept: set[str] = set()
     for path in sorted(_files(folder)):
         inside = path.relative_to(folder).as_posix()
         top, _, rest = inside.partition("/")
         if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
+            if path.is_symlink() or not path.is_file():
+                raise fail("MB404", f"{action.id}: the action left {inside}, which is no plain file", "write the content itself to out/", status=FAILED)
             made[rest] = path
         elif inside in fingerprint.staged:
-            if _digest(path) != fingerprint.staged[inside]:
+            if path.is_symlink() or not path.is_file() or digest_file(path) != fingerprint.staged[inside]:
                 raise fail("MB405", f"{action.id}: the action changed its input {inside}", "write to out/ instead", status=FAILED)
+            kept.add(inside)
         elif top not in PRIVATE:
             raise fail("MB404", f"{action.id}: the action left {inside}, which is no declared output", "write outputs to out/, scratch files to $TMPDIR", status=FAILED)
-    wanted = [*action.outputs, *(f"artifact/{name}" for name in action.artifact)]
+    if gone := sorted(fingerprint.staged.keys() - kept):
+        raise fail("MB405", f"{action.id}: the action removed its input {gone[0]}", "copy it to $TMPDIR and work there", status=FAILED)
+    wanted = [*(f"artifact/{name}" for name in action.artifact), *action.outputs]
     for output in wanted:
         if not any(path == output or path.startswith(output + "/") for path in made):
             raise fail("MB403", f"{action.id}: the action ended well but did not make {output}", "the log shows what it did", status=FAILED)
     return {name: content.put_file(path) for name, path in made.items()}
-
-
-def _digest(path: Path) -> Digest:
-    """A link is no input, wherever it leads."""
-    return digest_bytes(os.readlink(path).encode()) if path.is_symlink() else digest_file(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -45,15 +45,20 @@ def program() -> str:
 
 
 def run(
-    arguments: Sequence[str], folder: Path, *, extra: Mapping[str, str] | None = None, line: Line | None = None
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+    line: Line | None = None,
+    using: str = "",
 ) -> str:
     """Run uv in ``folder`` and return its standard output; UvFailure when it does not succeed.
 
-    ``line`` is given each line of its progress as it comes. Without a network, what uv has in its cache is enough:
+    ``line`` is given each line of its progress as it comes; ``using`` is another uv than :func:`program`. Without a network, what uv has in its cache is enough:
     a run that cannot reach the index is repeated offline before it is called a failure.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _DROPPED} | dict(extra or {})
-    command = [program(), "--no-progress", "--color", "never", *arguments]
+    command = [using or program(), "--no-progress", "--color", "never", *arguments]
     try:
         return _once(command, folder, environment, line)
     except UvFailure as failure:

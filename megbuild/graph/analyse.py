@@ -77,7 +77,10 @@ class _Draft:
         """The action's id; another action that would take the same name gets a digest behind it."""
         known = self.actions.get(action.id)
         if known is not None and known != action:
-            action = _renamed(action, f"{action.id}-{digest_bytes(repr(action).encode()).sha256[:8]}")
+            # what tells the two apart and not their contents: an edit must not make another action of it
+            road = (action.step, sorted(action.options.items()), [product.action for product in action.products])
+            action = _renamed(action, f"{action.id}-{digest_bytes(repr(road).encode()).sha256[:8]}")
+            assert self.actions.get(action.id, action) == action, f"{action.id} is two different actions"
         self.actions.setdefault(action.id, action)
         return action.id
 
@@ -133,6 +136,7 @@ def _start(draft: _Draft, model: Model) -> str:
             toolchain=CORE,
             inputs=(leaf, *core_code(draft.files, draft.code)),
             outputs=(ARTIFACT,),
+            arguments=_core_arguments("delivered", {"sha256": pinned.sha256}),
             options={"sha256": pinned.sha256},
             makes=form,
             artifact=(f"model.{form}",),
@@ -161,7 +165,7 @@ def _convert(draft: _Draft, model: Model, step: Step, before: str, environment: 
     if environment is not None and not before:
         toolchain = environment
     artifact = tuple(f"model{suffix}" for suffix in rule.files)
-    unchecked = rule.produces == WEIGHTS
+    beside = rule.notes if rule.produces == WEIGHTS else ("io.json", *rule.notes)
     return _worker_action(
         draft,
         id=f"{model.label}#{step.name}",
@@ -172,9 +176,9 @@ def _convert(draft: _Draft, model: Model, step: Step, before: str, environment: 
         rule=step.rule,
         function=rule.function,
         request_inputs=request,
-        request_outputs={"artifact": [f"out/{ARTIFACT}/{name}" for name in artifact], **({} if unchecked else {"io": ["out/io.json"]})},
+        request_outputs={"artifact": [f"out/{ARTIFACT}/{name}" for name in artifact], **{_stem(name): [f"out/{name}"] for name in beside}},
         inputs=inputs,
-        outputs=(ARTIFACT,) if unchecked else (ARTIFACT, "io.json"),
+        outputs=(ARTIFACT, *beside),
         options=dict(step.options),
         settings=settings,
         makes=rule.produces,
@@ -196,7 +200,7 @@ def _need(draft: _Draft, model: Model, step: Step, need: str, request: dict[str,
     if need == "weights" and model.train is None:
         return []
     road = side_road(draft.workspace.rules, "training", need)
-    if road is None:
+    if road is None or model.train is None:
         raise fail("MB212", f"{model.label}: {step.rule.name} needs {need}, and no rule makes it from training code", "", model.where)
     made = ""
     for side in road:
@@ -211,9 +215,14 @@ def _reference(draft: _Draft, target: Target, trail: list[str], environment: Too
     made = next((action for action in trail if draft.actions[action].makes == REFERENCE), "")
     if not made:
         made = _start(draft, model)
-        for side in side_road(draft.workspace.rules, start_of(model), REFERENCE) or ():
+        road = side_road(draft.workspace.rules, start_of(model), REFERENCE)
+        if road is None:
+            raise _nothing_to_compare_with(model, target)
+        for side in road:
             made = _convert(draft, model, side, made, environment)
-    runner = next(rule for rule in draft.workspace.rules if rule.rule.produces == REFERENCE and rule.rule.runs_on)
+    runner = next((rule for rule in draft.workspace.rules if rule.rule.produces == REFERENCE and rule.rule.runs_on), None)
+    if runner is None:
+        raise _nothing_to_compare_with(model, target)
     samples = _globbed(draft, model.samples, "in/samples")
     return _worker_action(
         draft,
@@ -229,6 +238,11 @@ def _reference(draft: _Draft, target: Target, trail: list[str], environment: Too
         inputs=[Product("in/artifact", made, ARTIFACT), *samples],
         outputs=("results",),
     )
+
+
+def _nothing_to_compare_with(model: Model, target: Target) -> MegbuildError:
+    message = f"{model.label}: no rules make and run a .{REFERENCE} from its {start_of(model)}, so nothing can be compared with it"
+    return fail("MB215", message, "install the rule that is missing", target.output.where)
 
 
 def _measure(draft: _Draft, target: Target, made: str, expected: str) -> str:
@@ -262,7 +276,7 @@ def _measure(draft: _Draft, target: Target, made: str, expected: str) -> str:
         request_outputs={"measures": ["out/measures.json"]},
         inputs=inputs,
         outputs=("measures.json",),
-        options=dict(builder.options) if builder.toolchain else {},
+        options={name: value for name, value in builder.options.items() if not name.startswith("declared.")} if builder.toolchain else {},
     )
 
 
@@ -274,6 +288,7 @@ def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
     if target.hardware.runs_here is False:
         asked["not_run"] = f"{target.hardware.name} cannot run on the build machine"
     precision = dict(target.road[-1].options).get("precision", "") if target.road else ""
+    options: dict[str, Scalar] = {**asked, "precision": precision}
     inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *core_code(draft.files, draft.code)]
     if measured:
         inputs.append(Product("in/measures.json", measured, "measures.json"))
@@ -286,9 +301,15 @@ def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
             toolchain=CORE,
             inputs=tuple(inputs),
             outputs=("verdict.json",),
-            options={**asked, "precision": precision},
+            arguments=_core_arguments("verdict", options),
+            options=options,
         )
     )
+
+
+def _core_arguments(step: str, options: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """The command of a step that the core computes: it has no request file, so its options stand here, in the key."""
+    return ("megbuild", step, json.dumps(options, sort_keys=True))
 
 
 def _worker_action(
@@ -312,14 +333,15 @@ def _worker_action(
 ) -> str:
     """An action that runs a worker: its request and code are leaves beside the given inputs."""
     folder = PurePosixPath(rule.folder).name
+    told = makes != WEIGHTS  # a changed declaration must not train again: no weights depend on it
     request = {
         "function": function,
         "worker": f"code/rules/{folder}/worker.py",
         "inputs": dict(request_inputs),
         "outputs": dict(request_outputs),
         "options": dict(options or {}),
-        "declared_inputs": [asdict(tensor) for tensor in model.inputs],
-        "declared_results": [asdict(tensor) for tensor in model.results],
+        "declared_inputs": [asdict(tensor) for tensor in model.inputs if told],
+        "declared_results": [asdict(tensor) for tensor in model.results if told],
         "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
@@ -336,7 +358,7 @@ def _worker_action(
             outputs=outputs,
             arguments=("python", "-B", "-s", "code/megbuild_worker/__main__.py", "request.json"),
             environment=toolchain.environment,
-            options={**(options or {}), **_declared(model)},
+            options={**(options or {}), **(_declared(model) if told else {})},
             makes=makes,
             artifact=artifact,
         )
@@ -390,6 +412,11 @@ def _toolchain(draft: _Draft, rule: InstalledRule, name: str) -> Toolchain:
 def _artifact_files(draft: _Draft, action: str, folder: str) -> list[str]:
     """The artifact's files as an action that stages them in ``folder`` finds them."""
     return [f"{folder}/{name}" for name in draft.actions[action].artifact]
+
+
+def _stem(name: str) -> str:
+    """The name under which a worker finds the path of one of its notes."""
+    return PurePosixPath(name).stem
 
 
 def _renamed(action: Action, id: str) -> Action:

@@ -27,7 +27,7 @@ class Reason:
         if kind == "option":
             return f"{name} {self.was or 'unset'} -> {self.now or 'unset'}"
         subject = _SUBJECT[kind].format(name=name)
-        verb = "added" if not self.was else "removed" if not self.now else "changed"
+        verb = "changed" if bool(self.was) == bool(self.now) else "removed" if self.was else "added"
         return f"{subject} {verb}"
 
 
@@ -56,6 +56,8 @@ NEVER = Reason("never")
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Reason, ...]:
     """Every component that differs between two executions of an action, the user's own changes first."""
     changed = [name for name in was.keys() | now.keys() if was.get(name) != now.get(name) and not name.startswith(SEEN)]
+    if any(not name.startswith("request:") for name in changed):  # it follows from what has a name of its own
+        changed = [name for name in changed if not name.startswith("request:")]
     changed.sort(key=lambda name: (_ORDER.index(name.partition(":")[0]), name))
     return tuple(Reason(name, was.get(name, ""), now.get(name, "")) for name in changed)
 

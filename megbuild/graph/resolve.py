@@ -87,13 +87,14 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
     """The road's steps with settled options.
 
     :raises MegbuildError: MB202 for an option that no step of this road has or takes, MB203 for one that the next
-        step forbids.
+        step forbids, MB204 for one that the next step requires and this one does not have.
     """
     problems = _unknown(label, road, output)
     settled: list[Step] = []
     for edge, following in zip(road, (*road[1:], None), strict=True):
         required = following.rule.requires.get(edge.rule.produces, {}) if following else {}
         values: dict[str, Scalar] = {}
+        problems += [_unheard(label, name, value, edge, following, output) for name, value in required.items() if name not in edge.rule.options]
         for name, option in sorted(edge.rule.options.items()):
             value = output.options.get(name, preset.get(name, output.inherited.get(name, option.default)))
             if name in required:
@@ -130,6 +131,12 @@ def _forbidden(label: str, name: str, wanted: Scalar, edge: InstalledRule, follo
         f"leave {name} out, or declare a second output for the {edge.rule.produces} itself",
         output.places.get(name, output.where),
     )
+
+
+def _unheard(label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output) -> Problem:
+    asker = following.name if following else ""
+    message = f"{label}: {asker} needs its {edge.rule.produces} made with {name} = {wanted}, and {edge.name} has no option {name}"
+    return Problem("MB204", message, "mend the rule that requires it", output.where)
 
 
 def _word(name: str, value: Scalar) -> str:

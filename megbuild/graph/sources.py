@@ -8,11 +8,14 @@ the action fails on it instead of reading something that is not in its key.
 from __future__ import annotations
 
 import ast
+import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import PurePosixPath
 
 from megbuild.errors import Location, fail
+from megbuild.graph.canonical import Unprintable, printed
 
 Exists = Callable[[str], bool]
 Text = Callable[[str], str | None]
@@ -53,8 +56,20 @@ def closure(entry: str, exists: Exists, text: Text, *, meaning: bool = True) -> 
 
 def canonical(tree: ast.Module, written: str) -> str:
     """The text of a module without comments and formatting; the text as written where that would not mean the same."""
-    unparsed = ast.unparse(tree) + "\n"
-    return unparsed if ast.dump(ast.parse(unparsed)) == ast.dump(tree) else written
+    try:
+        text = printed(tree)
+        same = ast.dump(ast.parse(text)) == ast.dump(tree)
+    except (Unprintable, SyntaxError, RecursionError):
+        return written
+    return text if same and _is_utf8(written) else written
+
+
+def _is_utf8(written: str) -> bool:
+    """Whether Python reads the file as we do; an encoding that it declares in a comment would be lost with it."""
+    try:
+        return tokenize.detect_encoding(BytesIO(written.encode()).readline)[0] in ("utf-8", "utf-8-sig")
+    except SyntaxError:
+        return False
 
 
 def written_line(written: str, line: int) -> int:
@@ -62,7 +77,7 @@ def written_line(written: str, line: int) -> int:
 
     Both texts parse to the same tree, so the nodes of the two correspond one to one.
     """
-    tree = ast.parse(written)
+    tree = _tree(written)
     shown = canonical(tree, written)
     if shown == written:
         return line
@@ -75,15 +90,25 @@ def written_line(written: str, line: int) -> int:
 
 
 def _parse(path: str, text: str) -> ast.Module:
+    hint = "training code must parse before it can be staged"
     try:
-        return ast.parse(text)
+        return _tree(text)
     except SyntaxError as error:
         where = Location(path, error.lineno or 0, error.offset or 0)
-        raise fail("MB210", f"not valid Python: {error.msg}", "training code must parse before it can be staged", where) from None
+        raise fail("MB210", f"not valid Python: {error.msg}", hint, where) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise fail("MB210", f"not valid Python: {error or 'nested too deeply'}", hint, Location(path)) from None
+
+
+def _tree(text: str) -> ast.Module:
+    return ast.parse(text.removeprefix("\ufeff"))
 
 
 def _imports(tree: ast.Module, path: str, roots: tuple[str, ...], exists: Exists) -> Iterator[str]:
     """The workspace files that the statements of one module import."""
+    if PurePosixPath(path).name == "__init__.py":
+        for name in _exported(tree):  # `from package import *` imports the modules among them
+            yield from _module([name], (str(PurePosixPath(path).parent),), exists)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -99,6 +124,16 @@ def _imports(tree: ast.Module, path: str, roots: tuple[str, ...], exists: Exists
             yield from _module(parts, bases, exists)
             for alias in node.names:
                 yield from _module([*parts, alias.name], bases, exists)
+
+
+def _exported(tree: ast.Module) -> Iterator[str]:
+    """The names that a module's ``__all__`` lists as literals."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.isidentifier():
+                    yield part.value
 
 
 def _module(parts: list[str], bases: tuple[str, ...], exists: Exists) -> Iterator[str]:

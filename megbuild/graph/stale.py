@@ -43,7 +43,7 @@ def decide(key: str, components: Mapping[str, str], last: Last | None, damage: t
     if last is None:
         return Decision(again, (NEVER,))
     if last.key != key:
-        return Decision(again, differences(last.components, components) or (Reason("request"),))
+        return Decision(again, differences(last.components, components) or (Reason("request", last.key, key),))
     if damage:
         return Decision(again, damage)
     return Decision(Verb.KEEP)

@@ -22,6 +22,8 @@ Known = tuple[Stamp, str]
 """A file's stamp and the SHA-256 of the content that it stands for."""
 
 _TRIES = 3
+_MADE = {"out", "__pycache__"}
+"""Folders that builds and Python make."""
 _LONGEST_WAIT = 2_500_000_000
 """Nanoseconds; a file that is younger still has its time from another clock than ours."""
 
@@ -49,6 +51,7 @@ class Files:
         self._contents: dict[str, bytes] = {}
         self._listings: dict[str, tuple[Entry, ...]] = {}
         self._globs: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._declaring: dict[str, frozenset[str]] = {}
         self._young: set[str] = set()  # looked at so soon after a change that a second change may hide behind the stamp
         self._moved: set[str] = set()
 
@@ -73,6 +76,12 @@ class Files:
         if path not in self._watched:
             self._watch(path, self._stat(path))
         return self._watched[path] is not None
+
+    def watch(self, path: str) -> None:
+        """Notice from now on when a file changes, or when a folder gets or loses a folder or a TOML file."""
+        if self.digest(path) is None and self.exists(path):
+            self._list(path)
+            self._declaring[path] = self._declares(path)
 
     def read(self, path: str) -> bytes | None:
         """A file's content, kept in memory from then on; None when there is no file."""
@@ -221,6 +230,11 @@ class Files:
             self._listings[folder] = self._scan(folder)
         return self._listings[folder]
 
+    def _declares(self, folder: str) -> frozenset[str]:
+        """The names in a folder that can hold a declaration; not what builds make there (``out``, hidden names)."""
+        seen = (entry.name for entry in self._list(folder) if entry.is_folder or entry.name.endswith(".toml"))
+        return frozenset(name for name in seen if name not in _MADE and not name.startswith("."))
+
     def _scan(self, folder: str) -> tuple[Entry, ...]:
         try:
             with os.scandir(self._full(folder)) as found:
@@ -250,6 +264,9 @@ class Files:
         if folders:
             for (pattern, base), found in self._globs.items():
                 self._moved.update(set(found).symmetric_difference(now.glob(pattern, base)))
+        for folder in self._declaring.keys() & folders:
+            changed = self._declaring[folder] ^ now._declares(folder)
+            self._moved.update(os.path.normpath(_join(folder, name)) for name in changed)
         for path in paths.difference(folders):
             if path in self._digests:
                 same = now.digest(path) == self._digests[path]

@@ -6,6 +6,7 @@ run anything again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,9 +66,13 @@ def judge(measures: Mapping[str, Any] | None, options: Mapping[str, Any], size: 
         return Verdict(FAIL if misses else NOT_RUN, tuple(misses), reason=str(why))
     thresholds = _thresholds(options, measures)
     worst = _worst(measures["results"])
+    if not measures["results"] or measures["samples"] < 1:
+        misses.append("nothing was compared")
     misses += _not_finite(measures["results"])
     for metric, limit in thresholds.items():
         misses += _miss(metric, limit, measures)
+        if f"verify.{metric}" in options and not _measured(metric, measures):
+            misses.append(f"{metric} is asked for, but no result has classes to count it on")
     state = FAIL if misses else SMOKE if measures["synthetic"] else PASS
     return Verdict(
         state,
@@ -100,12 +105,18 @@ def _miss(metric: str, limit: float, measures: Mapping[str, Any]) -> list[str]:
         if measured is None:
             continue
         value = measured["agreement"] if metric in ("top1", "top5") else measured["worst"]
-        missed = abs(value - 1) > limit if metric == "scale" else value > limit if metric == "max_abs" else not value >= limit
-        if missed:
+        # written so that NaN, for which every comparison is false, misses
+        kept = abs(value - 1) <= limit if metric == "scale" else value <= limit if metric == "max_abs" else value >= limit
+        if not kept:
             bound = "at most" if metric == "max_abs" else "within" if metric == "scale" else "at least"
             asked = f"{limit:g} of 1" if metric == "scale" else f"{limit:g}"
             misses.append(f"{metric} of {name} is {value:.6g} on sample {measured['sample']}, asked {bound} {asked}")
     return misses
+
+
+def _measured(metric: str, measures: Mapping[str, Any]) -> bool:
+    """Whether there is a value to compare; results without classes have no top-k. Accuracy tells of itself."""
+    return metric.startswith("accuracy") or any(result[metric] is not None for result in measures["results"].values())
 
 
 def _miss_accuracy(metric: str, limit: float, measures: Mapping[str, Any]) -> list[str]:
@@ -148,6 +159,8 @@ def _worst(results: Mapping[str, Any]) -> dict[str, float]:
 
 def _badness(metric: str, value: float) -> float:
     """How far a value is from what it should be; larger is worse."""
+    if value != value:  # NaN
+        return math.inf
     if metric == "scale":
         return abs(value - 1)
     return value if metric == "max_abs" else -value

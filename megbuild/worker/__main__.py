@@ -6,15 +6,19 @@ the tool or of the user's code, with its traceback on stderr.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
 
 REFUSED = 3
+PR_SET_PDEATHSIG = 1
+"""Linux's number of the request."""
 
 
 def main(request: str) -> int:
@@ -41,6 +45,11 @@ def main(request: str) -> int:
     return 0
 
 
+def _end_with_the_build() -> None:
+    """Asks the kernel to end this process when the build that started it dies: it would write into the next one's."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _same_every_time() -> None:
     import numpy
 
@@ -58,6 +67,7 @@ def _from_user_code(trace: TracebackType | None, folder: Path) -> TracebackType 
 
 
 if __name__ == "__main__":
+    _end_with_the_build()
     # Python put this folder first: its module names would hide those of the user's code.
     sys.path[0] = str(Path(__file__).absolute().parent.parent)
     import megbuild_worker.tasks  # noqa: F401  # found through the folder that the next line drops

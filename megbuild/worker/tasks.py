@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import contract, measure, samples
+from . import contract, measure, samples, stable
 from .job import Job, NotHere
 
 
@@ -26,7 +25,11 @@ def run(job: Job) -> None:
     if job.function == "expect":
         expect(worker, job)
     elif job.function == "measure":
-        write_json(job.output("measures"), measure.measures(worker, job))
+        try:
+            measured = measure.measures(worker, job)
+        except NotHere as reason:
+            measured = {"not_run": str(reason)}
+        stable.write_json(job.output("measures"), measured)
     else:
         make(worker, job)
 
@@ -52,7 +55,7 @@ def make(worker: ModuleType, job: Job) -> None:
         return
     described = worker.describe(job.outputs["artifact"])
     contract.check(described, job.declared_inputs, job.declared_results, job.outputs["artifact"][0].name)
-    write_json(job.output("io"), contract.record(described))
+    stable.write_json(job.output("io"), contract.record(described))
 
 
 def expect(worker: ModuleType, job: Job) -> None:
@@ -69,7 +72,3 @@ def expect(worker: ModuleType, job: Job) -> None:
     for name, arrays in given.items():
         numpy.save(folder / f"{name}.npy", numpy.stack(arrays), allow_pickle=False)
 
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whose bytes depend on nothing but the value."""
-    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

@@ -149,7 +149,8 @@ def _bytes(words: Words) -> NDArray[np.uint8]:
 
 def _filled(base: Words, row: Words, fill: int) -> Mask:
     """Bytes that hold the fill in ``row`` and zero in ``base``, which was filled with zero."""
-    return (_bytes(base) == 0) & (_bytes(row) == fill) & (fill != 0)
+    filled: Mask = (_bytes(base) == 0) & (_bytes(row) == fill) & (fill != 0)
+    return filled
 
 
 def _only_addresses(rows: Words, moved: Mask, compilations: Sequence[Compilation]) -> None:

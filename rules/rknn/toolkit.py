@@ -78,7 +78,10 @@ def compile_here() -> None:
         export(built(**request), output)
     except Failure as failure:
         answer["failure"] = str(failure)
-    answer["spans"] = spans(Path("/proc/self/maps").read_text())
+    maps = Path("/proc/self/maps").read_text()
+    if "MEGBUILD_FILL" in os.environ and "/fill.so" not in maps:  # the linker only warns of what it cannot load
+        answer["failure"] = answer["failure"] or "the library that fills memory was not loaded"
+    answer["spans"] = spans(maps)
     Path("compiled.json").write_text(json.dumps(answer))
 
 

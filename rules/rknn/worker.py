@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ zero gives a file of another size, with which nothing can be compared."""
 FILLS, FILLS_INT8_ONLY = (0x00, 0x00, 0x5A), (0x00, 0x00, 0x00)
 MOST_COMPILATIONS = 8
 CALIBRATION, LIST = "calibration", "calibration.txt"
-NOT_AN_ERROR = "Unkown op target: 0"
-"""What the toolkit prints as an error on every success."""
+NOT_ERRORS = ("Unkown op target: 0", "rknn-toolkit2 version:")
+"""What the toolkit prints as errors: the first on every success, the second below every failure."""
 
 
 def build(job: Job) -> None:
@@ -87,6 +88,11 @@ class _Bench:
     job: Job
     count: int = 0
 
+    @cached_property
+    def listed(self) -> str | None:
+        """The list of calibration samples, written to the folder when first asked for; None without calibration."""
+        return dataset(self.job, self.folder)
+
     def compile(self, fills: Sequence[int | None]) -> list[canonical.Compilation]:
         """Compiles at the same time, once with each fill; None leaves memory alone."""
         started = [self._start(fill) for fill in fills]
@@ -98,15 +104,17 @@ class _Bench:
         self.count += 1
         folder = self.folder / str(self.count)
         folder.mkdir()
+        if fill is not None:
+            (folder / "fill.so").symlink_to(_fill_library())
         (folder / "model.onnx").symlink_to(self.job.input("onnx"))
-        for name in (CALIBRATION, LIST) if self.listed() else ():
+        for name in (CALIBRATION, LIST) if self.listed else ():
             (folder / name).symlink_to(self.folder / name)
         options = self.job.options
         request = {
             "model": "model.onnx",
             "target": options.target,
             "optimization_level": options.optimization_level,
-            "dataset": self.listed(),
+            "dataset": self.listed,
             "output": "model.rknn",
         }
         (folder / "compile.json").write_text(json.dumps(request))
@@ -117,22 +125,21 @@ class _Bench:
             )  # fmt: skip
         return process, folder, fill
 
-    def _listed(self) -> str | None:
-        if not (self.folder / LIST).exists():
-            return dataset(self.job, self.folder)
-        return LIST
-
     def _made(self, status: int, folder: Path, fill: int | None) -> canonical.Compilation:
         said = _readable((folder / "log").read_text(errors="replace"))
         answer, made = folder / "compiled.json", folder / "model.rknn"
-        told = json.loads(answer.read_text()) if status == 0 and answer.is_file() else {"failure": _ending(status)}
+        told: dict[str, Any] = (
+            json.loads(answer.read_text()) if status == 0 and answer.is_file() else {"failure": _ending(status)}
+        )
         if not told["failure"] and not made.is_file():
             told["failure"] = "it wrote no file"
         if told["failure"] or folder.name == "1":
             print(said)
         if told["failure"]:
             options = self.job.options
-            errors = [line for line in said.splitlines() if line.startswith("E ") and NOT_AN_ERROR not in line]
+            errors = [
+                line for line in said.splitlines() if line.startswith("E ") and not any(n in line for n in NOT_ERRORS)
+            ]
             reason = f" ({errors[-1][2:].strip()})" if errors else ""
             what = f"rknn-toolkit2 cannot compile this model for {options.target} in {options.precision}"
             raise Refusal(f"{what}: {told['failure']}{reason}")
@@ -148,10 +155,15 @@ def _environment(fill: int | None) -> dict[str, str]:
     }  # fmt: skip
     if fill is None:
         return environment
+    # By a relative path: the linker takes a blank in LD_PRELOAD for the end of a name.
+    return {**environment, "LD_PRELOAD": "./fill.so", "MEGBUILD_FILL": f"{fill:02x}"}
+
+
+def _fill_library() -> Path:
     library = Path(sys.prefix, "lib", "megbuild", "fill.so")
-    if not library.is_file():  # the dynamic linker would only warn, and the file would not be reproducible
+    if not library.is_file():
         raise Refusal(f"the rknn toolchain is incomplete: {library} is missing")
-    return {**environment, "LD_PRELOAD": str(library), "MEGBUILD_FILL": f"{fill:02x}"}
+    return library
 
 
 def _ending(status: int) -> str:
@@ -244,7 +256,7 @@ def _simulator(bench: _Bench) -> Any:
     options, here = bench.job.options, Path.cwd()
     os.chdir(bench.folder)
     try:
-        built = toolkit.built(str(bench.job.input("onnx")), options.target, options.optimization_level, bench.listed())
+        built = toolkit.built(str(bench.job.input("onnx")), options.target, options.optimization_level, bench.listed)
         toolkit.simulator(built)
     except toolkit.Failure as failure:
         raise Refusal(f"rknn-toolkit2 cannot simulate this model: {failure}") from failure

@@ -22,6 +22,7 @@ RULES = (
         toolchain="megengine",
         # Made only for a model that declares `train`.
         needs=lambda options: ("weights",),
+        notes=("operations.json",),
         runs_on=("MegEngine",),
     ),
 )

@@ -13,10 +13,10 @@ import megengine.random
 import megengine.traced_module
 import numpy as np
 
-from megbuild_worker import samples, traced
+from megbuild_worker import samples, stable, traced
 from megbuild_worker.job import Description, Job, Refusal, Tensor
 
-from . import entry
+from . import entry, lines
 
 SEED = 0
 """Training code that seeds nothing still gives the same weights every time."""
@@ -49,8 +49,10 @@ def build(job: Job) -> None:
         module.eval()
         inputs = _in_order_of_forward(module, job.declared_inputs)
         tensors = [megengine.Tensor(example[tensor.name]) for tensor in inputs]
-        network = megengine.traced_module.trace_module(module, *tensors)
+        with lines.noted(job.folder / job.settings["root"]):
+            network = megengine.traced_module.trace_module(module, *tensors)
     traced.settle(network, inputs, job.declared_results)
+    stable.write_json(job.output("operations"), lines.operations(network))
     megengine.save(network, str(job.output("artifact")))
 
 

@@ -1,0 +1,115 @@
+"""Builds mgeconvert's IR graph out of operations of the target format, and names what is in it.
+
+One generic operation serves all three backends: mgeconvert's converters look an operation's class up in a registry, and
+each format's module registers what it makes of :class:`Node`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+
+import numpy as np
+from mgeconvert.converter_ir.ir_graph import IRGraph
+from mgeconvert.converter_ir.ir_op import OpBase
+from mgeconvert.converter_ir.ir_tensor import IRTensor
+
+from .values import Array, Shape
+
+
+class Node(OpBase):
+    """One operation as the format has it: ``kind`` is its name there, ``attributes`` what the format wants said."""
+
+    name = "Node"
+
+    def __init__(self, kind: str, inputs: Sequence[IRTensor], outputs: Sequence[IRTensor], **attributes: Any) -> None:
+        super().__init__()
+        self.kind = kind
+        self.attributes = attributes
+        self.inp_tensors = list(inputs)
+        self.out_tensors = list(outputs)
+
+
+class Emission:
+    """A graph being built. ``path`` is the operation of the network that is being lowered."""
+
+    def __init__(self) -> None:
+        self.graph = IRGraph()
+        self.path = ""
+        self._taken: Set[str] = set()
+        self._constants: Dict[Tuple[Any, ...], IRTensor] = {}
+        self._unnamed: List[Tuple[IRTensor, str]] = []
+
+    def tensor(self, shape: Iterable[int], dtype: Any = np.float32, name: str = "") -> IRTensor:
+        """A tensor that an operation will compute; it gets its name when the lowering of ``path`` is done."""
+        tensor = IRTensor(name, tuple(int(length) for length in shape), np.dtype(dtype).type, axis=None)
+        if not name:
+            self._unnamed.append((tensor, "value"))
+        return tensor
+
+    def constant(self, array: Array, role: str = "constant") -> IRTensor:
+        """A tensor with data; equal data is stored once. ``role`` (``weight``) ends its name."""
+        array = np.ascontiguousarray(array)
+        digest = hashlib.blake2b(memoryview(array).cast("B") if array.size else b"", digest_size=16).digest()
+        key = (array.dtype.str, array.shape, digest)
+        if key not in self._constants:
+            tensor = IRTensor("", array.shape, array.dtype.type, np_data=array, axis=None)
+            self._constants[key] = tensor
+            self._unnamed.append((tensor, role))
+        return self._constants[key]
+
+    def node(self, kind: str, inputs: Sequence[IRTensor], outputs: Sequence[IRTensor], **attributes: Any) -> Node:
+        """Adds an operation to the graph."""
+        node = Node(kind, inputs, outputs, **attributes)
+        for output in outputs:
+            output.owner_opr = node
+        self.graph.add_op(node)
+        return node
+
+    def name_new(self, results: Sequence[IRTensor]) -> None:
+        """Names what the lowering of ``path`` made: ``results`` after the path, the rest after what it is."""
+        for result in results:
+            if not result.name:
+                result.name = self._free(self.path)
+        for tensor, role in self._unnamed:
+            if not tensor.name:
+                maker = getattr(tensor.owner_opr, "kind", "")
+                tensor.name = self._free(f"{self.path}.{maker.lower() or role}")
+        self._unnamed.clear()
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keeps names for inputs and results."""
+        self._taken.update(names)
+
+    def _free(self, name: str) -> str:
+        name = re.sub(r"[^A-Za-z0-9_./-]", "", name)
+        free, count = name, 1
+        while free in self._taken:
+            free, count = f"{name}_{count}", count + 1
+        self._taken.add(free)
+        return free
+
+    def finish(self, results: Sequence[Tuple[IRTensor, str]]) -> None:
+        """Declares the graph's results under their names, and drops what none of them is computed from."""
+        for tensor, name in results:
+            tensor.name = name
+            self.graph.add_net_outputs(tensor)
+        wanted = {id(tensor) for tensor, _ in results}
+        kept: List[Node] = []
+        for node in reversed(self.graph.all_oprs):
+            if any(id(output) in wanted for output in node.out_tensors):
+                wanted.update(id(tensor) for tensor in node.inp_tensors)
+                kept.append(node)
+        kept.reverse()
+        self.graph.all_oprs[:] = kept
+        self.graph._opr_ids[:] = [id(node) for node in kept]
+
+    def is_end(self, tensor: Optional[IRTensor]) -> bool:
+        """Whether the tensor already is an input or a result of the graph."""
+        return any(tensor is end for end in [*self.graph.graph_inputs, *self.graph.graph_outputs])
+
+
+def size_of(shape: Shape) -> int:
+    """The number of elements of a tensor of this shape."""
+    return int(np.prod(shape, dtype=np.int64))

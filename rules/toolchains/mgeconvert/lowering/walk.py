@@ -1,0 +1,219 @@
+"""Walks a traced network operation by operation on a sample, and lowers each to primitives.
+
+Every operation is run in MegEngine, too: what its lowering computes must be what MegEngine computes, else the network is
+refused with the place. (What a format's own runtime makes of the primitives is another question, which the
+verification of the produced file answers.) Nothing stops at the first trouble: all of it is told at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Set
+
+import megengine.functional as F
+import numpy as np
+from megbuild_worker.job import Refusal
+from megengine import Tensor
+from megengine.traced_module import TracedModule
+from megengine.traced_module.expr import Apply, CallFunction, Constant, Expr, GetAttr, Input
+from megengine.traced_module.node import ModuleNode, Node, TensorNode
+
+from . import substitutes, table
+from .primitives import Primitives
+from .values import Unsupported, Value
+
+TOLERANCE = 1e-4
+"""How far a lowering may be off, as a part of the largest magnitude that MegEngine gives: rounding in another order."""
+BY_SHAPE = (F.zeros_like, F.ones_like, F.full_like)
+"""Functions whose result depends on the shape of what they are given alone."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An operation that is not lowered: where it is in the network, what it is, why, and what to use instead.
+
+    ``position`` is its place in the flattened network, which is the same before and after saving.
+    """
+
+    path: str
+    operation: str
+    reason: str
+    instead: str
+    position: int
+
+    def __str__(self) -> str:
+        hint = f"; use {self.instead}" if self.instead else ""
+        return f"{self.path} ({self.operation}): {self.reason}{hint}"
+
+
+def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> None:
+    """Lowers a network into a graph whose inputs and results have the names of the network's.
+
+    ``sample`` holds one array for each input. Raises Refusal with everything that cannot be lowered.
+    """
+    walk = _Walk(network.flatten(), into)
+    names = [node.name for node in network.graph.inputs[1:]]
+    results = [node.name for node in network.graph.outputs]
+    into.reserve([*names, *results])
+    walk.start(names, sample)
+    for position, expr in enumerate(walk.needed):
+        walk.step(expr, position)
+    if walk.troubles:
+        count = len(walk.troubles)
+        said = "one operation" if count == 1 else f"{count} operations"
+        raise Refusal(f"{into.format} cannot take {said} of this model: " + "; ".join(map(str, walk.troubles)))
+    walk.finish(results)
+
+
+class _Walk:
+    def __init__(self, network: TracedModule, into: Primitives) -> None:
+        # The network is kept, because its nodes know their owners weakly.
+        self.network = network
+        self.into = into
+        self.values: Dict[int, Value] = {}
+        self.troubles: List[Trouble] = []
+        self.position: Dict[int, int] = {id(expr): number for number, expr in enumerate(network.graph._exprs)}
+        self.needed = _needed(network)
+        self.uses: Dict[int, int] = {}
+        self.last: Dict[int, Expr] = {}
+        for expr in self.needed:
+            for node in expr.inputs:
+                self.uses[node._id] = self.uses.get(node._id, 0) + 1
+                self.last[node._id] = expr
+        for node in network.graph.outputs:
+            self.uses[node._id] = self.uses.get(node._id, 0) + 1
+            self.last.pop(node._id, None)
+
+    def start(self, names: Sequence[str], sample: Sequence[Any]) -> None:
+        for node, name, array in zip(self.network.graph.inputs[1:], names, sample):
+            value = Value(Tensor(array))
+            self.into.path = name
+            self.into.take(value, name)
+            self.into.name_new([])
+            self.values[node._id] = value
+
+    def step(self, expr: Expr, position: int) -> None:
+        if isinstance(expr, (GetAttr, Constant)):
+            if isinstance(expr.outputs[0], TensorNode):
+                held = expr.value if isinstance(expr, Constant) else expr.interpret(expr.inputs[0].owner)[0]
+                self._bind(expr.outputs[0], Value(Tensor(held)))
+            return
+        reference = list(table.flat(expr.interpret(*map(self._copied, expr.inputs))))
+        if self._known(expr):
+            for node, tensor in zip(expr.outputs, reference):
+                self._bind(node, Value(tensor))
+        else:
+            self.into.path = path(expr).replace("[", "").replace("]", "")
+            for node, value in zip(expr.outputs, self._lowered(expr, reference)):
+                self._bind(node, value)
+        for node in expr.inputs:
+            if self.last.get(node._id) is expr:
+                self.values.pop(node._id, None)
+
+    def _bind(self, node: Node, value: Value) -> None:
+        value.uses += self.uses.get(node._id, 0)
+        if node._id in self.uses:
+            self.values[node._id] = value
+
+    def _copied(self, node: Node) -> Any:
+        """What the operation is run on: copies, because ``x += y`` changes what it is given."""
+        return node.owner if isinstance(node, ModuleNode) else Tensor(self.values[node._id].tensor)
+
+    def _known(self, expr: Expr) -> bool:
+        """Whether the results depend on constants and shapes alone, which folds them."""
+        if isinstance(expr, Apply) and type(expr.opdef).__name__ == "GetVarShape":
+            return True
+        if isinstance(expr, CallFunction) and expr.func in BY_SHAPE:
+            return True
+        return all(self.values[node._id].constant for node in expr.inputs if isinstance(node, TensorNode)) and not any(
+            isinstance(node, ModuleNode) for node in expr.inputs
+        )
+
+    def _lowered(self, expr: Expr, reference: List[Tensor]) -> List[Value]:
+        """The lowered results; stand-ins for them where there is trouble."""
+        handler = table.handler(expr)
+        try:
+            if handler is None:
+                raise Unsupported("no lowering is written for it")
+            args, kwargs = self._called_with(expr)
+            values = list(table.flat(handler(self.into, *args, **kwargs)))[: len(reference)]
+            for value, tensor in zip(values, reference):
+                _compare(value, tensor)
+        except Unsupported as why:
+            instead = why.instead or substitutes.instead_of(table.called(expr), self.into.format)
+            place = self.position[id(expr)]
+            self.troubles.append(Trouble(path(expr), table.called(expr), why.reason, instead, place))
+            values = [self.into.stand_in(tensor) for tensor in reference]
+        self.into.name_new([tensor for value in values for tensor in value.stored.values()])
+        return values
+
+    def _called_with(self, expr: Expr) -> Any:
+        if isinstance(expr, Apply):
+            return [expr.opdef, *(self.values[node._id] for node in expr.inputs)], {}
+        args, kwargs = self._filled(expr.args), self._filled(expr.kwargs)
+        if isinstance(expr.inputs[0], ModuleNode):
+            args = (expr.inputs[0].owner, *args[1:])
+        return args, kwargs
+
+    def _filled(self, argument: Any) -> Any:
+        """An argument with values in place of the network's nodes."""
+        if isinstance(argument, Node):
+            return argument if isinstance(argument, ModuleNode) else self.values[argument._id]
+        if isinstance(argument, (list, tuple)):
+            return type(argument)(self._filled(item) for item in argument)
+        if isinstance(argument, dict):
+            return {key: self._filled(item) for key, item in argument.items()}
+        if isinstance(argument, slice):
+            return slice(*(self._filled(end) for end in (argument.start, argument.stop, argument.step)))
+        return argument
+
+    def finish(self, names: Sequence[str]) -> None:
+        ends = []
+        for node, name in zip(self.network.graph.outputs, names):
+            self.into.path = name
+            ends.append((self.into.give(self.values[node._id]), name))
+            self.into.name_new([])
+        self.into.finish(ends)
+
+
+def _needed(network: TracedModule) -> List[Expr]:
+    """The operations that the results are computed from, in their order."""
+    makers = {node._id: expr for expr in network.graph._exprs for node in expr.outputs}
+    found: Set[int] = set()
+    open_nodes = list(network.graph.outputs)
+    while open_nodes:
+        expr: Optional[Expr] = makers.get(open_nodes.pop()._id)
+        if expr is not None and id(expr) not in found:
+            found.add(id(expr))
+            open_nodes.extend(expr.inputs)
+    return [expr for expr in network.graph._exprs if id(expr) in found and not isinstance(expr, Input)]
+
+
+def path(expr: Expr) -> str:
+    """Where an operation is in the network: ``backbone.layer1.0.[matmul]``, or ``backbone.conv1`` for a module."""
+    parts = expr.outputs[0].qualname.split(".")[1:]
+    if parts and parts[-1].startswith("["):
+        last = parts.pop()[1:-1]
+        for prefix in ("func_", "method_", "def_"):
+            last = last[len(prefix) :] if last.startswith(prefix) else last
+        if last != "out":
+            parts.append(f"[{last}]")
+    return ".".join(parts) or "[network]"
+
+
+def _compare(value: Value, reference: Tensor) -> None:
+    """Raises Unsupported where a lowering is not what MegEngine computes."""
+    if value.shape != tuple(int(length) for length in reference._tuple_shape) or value.dtype != reference.dtype:
+        given, wanted = (f"{np.dtype(t.dtype)} {list(t._tuple_shape)}" for t in (value.tensor, reference))
+        raise Unsupported(f"its lowering gives {given}, MegEngine {wanted}")
+    if value.tensor is reference or not value.array.size:
+        return
+    found, wanted = value.array.astype(np.float64), reference.numpy().astype(np.float64)
+    finite = np.isfinite(wanted)
+    if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
+        raise Unsupported("its lowering is finite where MegEngine's result is not")
+    if finite.any():
+        scale = np.abs(wanted[finite]).max() + 1e-6
+        error = np.abs(found[finite] - wanted[finite]).max() / scale
+        if not error < TOLERANCE:
+            raise Unsupported(f"its lowering is off by {error:.2g} from MegEngine's result")
