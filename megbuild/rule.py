@@ -69,6 +69,8 @@ class Rule:
         the environment its worker's ``run`` needs; the rule's own toolchain when empty.
     runs_on
         the runtimes that ``run`` drives, as shown to the user: ``("Lite Python",)``. Empty: it cannot run here.
+    worker
+        the file of the rule's folder that holds the worker's functions.
     function
         the worker function that makes the artifact: ``build``, or ``train`` for the rule that makes weights.
     notes
@@ -91,6 +93,7 @@ class Rule:
     requires: Mapping[str, Mapping[str, Scalar]] = field(default_factory=lambda: _NONE)
     run_toolchain: str = ""
     runs_on: tuple[str, ...] = ()
+    worker: str = "worker.py"
     function: str = "build"
     notes: tuple[str, ...] = ()
     direct: bool = False

@@ -40,7 +40,10 @@ def main() -> None:
     for _, parameter in sorted(network.named_parameters()):
         parameter[...] = source.uniform(-0.5, 0.5, parameter.shape).astype("float32")
     network.eval()
-    megengine.save(megengine.traced_module.trace_module(network, megengine.Tensor(np.zeros((1, 20), "float32"))), "speech/keyword.tm")
+    megengine.save(
+        megengine.traced_module.trace_module(network, megengine.Tensor(np.zeros((1, 20), "float32"))),
+        "speech/keyword.tm",
+    )
     print("keyword.tm has sha256", hashlib.sha256(Path("speech/keyword.tm").read_bytes()).hexdigest())
 
 

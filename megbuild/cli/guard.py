@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from megbuild.errors import FAILED, MegbuildError, Problem, fail
 
@@ -21,7 +23,8 @@ def guarded(work: Callable[[], int], command: str = "", words: Sequence[str] = (
     try:
         if words:
             raise fail("MB401", f"doit {command} takes no {words[0]!r}", f"doit help {command}")
-        status = work()
+        with _interruptible():
+            status = work()
         sys.stdout.flush()
         return status
     except MegbuildError as error:
@@ -37,3 +40,19 @@ def guarded(work: Callable[[], int], command: str = "", words: Sequence[str] = (
     except KeyboardInterrupt:
         print("interrupted: what had finished is kept", file=sys.stderr)
         return INTERRUPTED
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """To be asked to end is an interruption as well: actions run in sessions of their own and would be left behind."""
+    asked = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in asked:
+            signal.signal(number, signal.default_int_handler)
+    except ValueError:  # in another thread than the main one signals cannot be heard
+        asked = []
+    try:
+        yield
+    finally:
+        for number in asked:
+            signal.signal(number, signal.SIG_DFL)

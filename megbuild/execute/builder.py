@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,13 +33,17 @@ _TRIES = 12
 
 @dataclass(frozen=True)
 class Done:
-    """An action whose result exists: what was done for it, why, and how long that took in seconds."""
+    """An action whose result exists: what was done for it, why, and how long that took in seconds.
+
+    ``placed`` are the files that this put into the workspace.
+    """
 
     action: Action
     verb: Verb
     reasons: tuple[Reason, ...]
     outputs: Outputs
     seconds: float
+    placed: Collection[str] = ()
 
 
 class Listener(Protocol):
@@ -131,7 +135,7 @@ class Builder:
             except MegbuildError as error:
                 raise ActionFailed(action.id, str(error).removeprefix(f"{action.id}: ")) from None
             seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
-            done = Done(action, decision.verb, decision.reasons, outputs, seconds)
+            done = Done(action, decision.verb, decision.reasons, outputs, seconds, published)
             self.memory.remember(action.id, now, outputs, published)  # when kept: what was seen may have changed
             self._from[action.id] = made
             self.listener.finished(done)

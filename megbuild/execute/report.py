@@ -81,7 +81,8 @@ def _status(aim: Aim, done: Mapping[str, Done]) -> tuple[str, list[str]]:
     reasons = [str(reason) for step in steps for reason in step.reasons]
     if made and made.verb is Verb.RUN:
         return Verb.RUN.value, reasons
-    if any(step.verb is Verb.RESTORE for step in steps) or any(reason.what.split(":")[0] in ("edited", "deleted") for reason in done[aim.label].reasons):
+    placed = set(artifact_files(aim)).intersection(done[aim.label].placed)
+    if placed or any(step.verb is Verb.RESTORE for step in steps):
         return Verb.RESTORE.value, reasons
     return Verb.KEEP.value, reasons
 

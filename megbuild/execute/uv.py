@@ -18,10 +18,10 @@ from megbuild.errors import FAILED, MegbuildError, fail
 
 Line = Callable[[str], None]
 
-# Variables that would make uv or Python act on another environment than the one asked for.
+# Variables that would make uv or Python act on another environment than the one asked for, or wrap messages that are read here.
 _DROPPED = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_SYSTEM_PYTHON", "UV_PYTHON", "UV_TARGET", "UV_PREFIX",
             "UV_PROJECT_ENVIRONMENT", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_EXCLUDE_NEWER", "UV_NO_BINARY", "UV_NO_VERIFY_HASHES",
-            "UV_REQUIRE_HASHES")  # fmt: skip
+            "UV_REQUIRE_HASHES", "COLUMNS")  # fmt: skip
 
 
 class UvFailure(Exception):

@@ -336,7 +336,7 @@ def _worker_action(
     told = makes != WEIGHTS  # a changed declaration must not train again: no weights depend on it
     request = {
         "function": function,
-        "worker": f"code/rules/{folder}/worker.py",
+        "worker": f"code/rules/{folder}/{rule.rule.worker}",
         "inputs": dict(request_inputs),
         "outputs": dict(request_outputs),
         "options": dict(options or {}),
@@ -345,7 +345,7 @@ def _worker_action(
         "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
-    leaves = [*inputs, *worker_code(draft.files, draft.code.worker, rule.folder, toolchain.code)]
+    leaves = [*inputs, *worker_code(draft.files, draft.code, rule.folder, rule.rule.worker, function, toolchain.code)]
     leaves.append(Leaf("request.json", digest_bytes(content), "request", content=content, kind="request"))
     made = draft.add(
         Action(

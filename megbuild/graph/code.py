@@ -5,10 +5,11 @@ They are inputs like any other, so a changed rule makes its artifacts stale and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from megbuild.graph import sources
 from megbuild.graph.actions import Leaf
 from megbuild.store.files import Files
 
@@ -16,6 +17,10 @@ _DESCRIPTION = {"rule.py", "toolchain.toml", "README.md", "probe.py"}
 """What describes a rule or a toolchain, and is not read by its worker."""
 _ELSEWHERE = {"site", "native", "__pycache__"}
 """Folders that are part of the installed environment, which the toolchain's digest covers."""
+WORKER = "code/megbuild_worker"
+"""Where megbuild's own part of every action is staged."""
+MODULES = {"train": "train", "expect": "expect", "measure": "measure"}
+"""The module of megbuild's part that drives a worker's function; ``make`` drives all others."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +40,38 @@ def core_code(files: Files, code: Code) -> tuple[Leaf, ...]:
     return tuple(Leaf(f"code/core/{name}", digest, f"megbuild/{name}", origin=path, kind="code") for path, name, digest in found if digest)
 
 
-def worker_code(files: Files, worker: str, rule: str, toolchains: Iterable[str]) -> tuple[Leaf, ...]:
-    """The code leaves of an action; all folders are absolute.
+def worker_code(files: Files, code: Code, rule: str, worker: str, function: str, toolchains: Iterable[str]) -> tuple[Leaf, ...]:
+    """The code leaves of an action: the modules that its worker and megbuild's own part of it import, and no others.
 
-    ``worker`` is staged as ``code/megbuild_worker``, the rule's folder as ``code/rules/<its name>`` and the
-    toolchain's worker-side folders as ``code/toolchains/<name>``.
+    So a change in how megbuild converts does not train a network again. megbuild's part is staged as
+    ``code/megbuild_worker``, the rule's folder as ``code/rules/<its name>``, the toolchain's worker-side folders as
+    ``code/toolchains/<name>``; what is no Python in the last two is staged whole.
+
+    :param rule: the rule's folder, absolute like the ``toolchains``' folders.
+    :param worker: the file in it that holds ``function``.
     """
-    leaves = list(_folder(files, worker, "code/megbuild_worker", "megbuild/worker"))
-    name = PurePosixPath(rule).name
-    leaves += _folder(files, rule, f"code/rules/{name}", f"rules/{name}")
-    for folder in toolchains:
-        name = PurePosixPath(folder).name
-        leaves += _folder(files, folder, f"code/toolchains/{name}", f"rules/toolchains/{name}")
-    return tuple({leaf.path: leaf for leaf in leaves}.values())
+    own = f"code/rules/{PurePosixPath(rule).name}"
+    places = {own: rule, **{f"code/toolchains/{PurePosixPath(folder).name}": folder for folder in toolchains}}
+    there = {path: real for staged, folder in {WORKER: code.worker, **places}.items() for path, real in _folder(files, folder, staged)}
+    entries = [f"{WORKER}/__main__.py", f"{WORKER}/{MODULES.get(function, 'make')}.py", f"{own}/{worker}"]
+    roots = ("code", *(staged for staged in places if staged != own))
+    modules = sources.reached(entries, roots, there.__contains__, lambda path: files.text(there[path]) if path in there else None)
+    data = {path for path in there if not path.endswith(".py")}
+    return tuple(_leaf(files, path, there[path]) for path in sorted({*modules, *data}) if path in there)
 
 
-def _folder(files: Files, folder: str, staged: str, said: str) -> Iterable[Leaf]:
+def _leaf(files: Files, path: str, real: str) -> Leaf:
+    digest = files.digest(real)
+    assert digest is not None, real  # it was just listed
+    said = path.removeprefix("code/").replace("megbuild_worker", "megbuild/worker", 1)
+    return Leaf(path, digest, said if said.startswith(("rules/", "megbuild/")) else f"rules/{said}", origin=real, kind="code")
+
+
+def _folder(files: Files, folder: str, staged: str) -> Iterator[tuple[str, str]]:
+    """Where each file of a folder is staged, and where it lies."""
     for path in files.glob("**/*", base=folder):
         inside = PurePosixPath(path).relative_to(folder)
         if inside.parts[0] in _ELSEWHERE or "__pycache__" in inside.parts or inside.name in _DESCRIPTION:
             continue
-        if inside.name.startswith("requirements."):
-            continue
-        digest = files.digest(path)
-        if digest is not None:
-            yield Leaf(f"{staged}/{inside}", digest, f"{said}/{inside}", origin=path, kind="code")
+        if not inside.name.startswith("requirements."):
+            yield f"{staged}/{inside}", path

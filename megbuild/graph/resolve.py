@@ -101,8 +101,9 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
                 if name in output.options and output.options[name] != required[name]:
                     problems.append(_forbidden(label, name, required[name], edge, following, output))
                 value = required[name]
-            values[name] = float(value) if isinstance(option.default, float) else value
-            if complaint := option.complaint(value):
+            complaint = option.complaint(value)
+            values[name] = float(value) if isinstance(option.default, float) and not complaint else value
+            if complaint:
                 problems.append(Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where)))
         settled.append(Step(edge, tuple(values.items())))
     if problems:

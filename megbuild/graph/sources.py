@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
@@ -40,18 +40,28 @@ def closure(entry: str, exists: Exists, text: Text, *, meaning: bool = True) -> 
     :param text: the text of a workspace-relative file.
     :raises MegbuildError: MB210 for a file that is not valid Python.
     """
-    roots = (str(PurePosixPath(entry).parent), ".")
-    found: dict[str, SourceFile] = {}
-    waiting = [entry]
+    trees = reached([entry], (str(PurePosixPath(entry).parent), "."), exists, text)
+    written = {path: text(path) or "" for path in trees}
+    return tuple(
+        SourceFile(path, canonical(trees[path], written[path]) if meaning else written[path], written[path])
+        for path in sorted(trees)
+    )
+
+
+def reached(entries: Iterable[str], roots: tuple[str, ...], exists: Exists, text: Text) -> dict[str, ast.Module]:
+    """The syntax trees of the modules that ``entries`` import, directly or not, and of the entries, by path.
+
+    :param roots: the folders in which absolute imports are looked up, in this order.
+    :raises MegbuildError: MB210 for a file that is not valid Python.
+    """
+    found: dict[str, ast.Module] = {}
+    waiting = list(entries)
     while waiting:
         path = waiting.pop()
-        if path in found:
-            continue
-        written = text(path) or ""
-        tree = _parse(path, written)
-        found[path] = SourceFile(path, canonical(tree, written) if meaning else written, written)
-        waiting += [imported for imported in _imports(tree, path, roots, exists) if imported not in found]
-    return tuple(found[path] for path in sorted(found))
+        if path not in found:
+            found[path] = _parse(path, text(path) or "")
+            waiting += _imports(found[path], path, roots, exists)
+    return found
 
 
 def canonical(tree: ast.Module, written: str) -> str:

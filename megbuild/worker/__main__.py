@@ -7,6 +7,7 @@ the tool or of the user's code, with its traceback on stderr.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import random
 import re
@@ -17,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 
 REFUSED = 3
+MODULES = {"train": "train", "expect": "expect", "measure": "measure"}
+"""The module that drives a function of the worker; ``make`` drives all others."""
 PR_SET_PDEATHSIG = 1
 """Linux's number of the request."""
 
@@ -24,14 +27,18 @@ PR_SET_PDEATHSIG = 1
 def main(request: str) -> int:
     """Runs one request and returns the exit status."""
     from megbuild_worker import job as jobs
-    from megbuild_worker import tasks
+    from megbuild_worker import load
 
     _same_every_time()
     job = jobs.read(Path(request))
     for folder in sorted((job.folder / "code" / "toolchains").glob("*/")):
         sys.path.append(str(folder))
     try:
-        tasks.run(job)
+        for paths in job.outputs.values():
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        driver = importlib.import_module(f"megbuild_worker.{MODULES.get(job.function, 'make')}")
+        driver.do(load.load(job.folder / job.worker), job)
     except jobs.Refusal as refusal:
         # A tool's own words may hold an address, which differs every time.
         sentence = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(refusal).split()))
@@ -70,7 +77,7 @@ if __name__ == "__main__":
     _end_with_the_build()
     # Python put this folder first: its module names would hide those of the user's code.
     sys.path[0] = str(Path(__file__).absolute().parent.parent)
-    import megbuild_worker.tasks  # noqa: F401  # found through the folder that the next line drops
+    import megbuild_worker  # noqa: F401  # found through the folder that the next line drops
 
     del sys.path[0]
     sys.exit(main(sys.argv[1]))

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import samples
-from .job import Job, Refusal
+from . import samples, stable
+from .job import Job, NotHere, Refusal
 
 HUGE = 1e30
 """Stands for infinity, which JSON cannot hold."""
@@ -171,6 +171,15 @@ def _agreement(counts: list[tuple[int, int] | None]) -> dict[str, Any] | None:
 def rounded(value: float) -> float:
     """The number with 9 significant digits, so that its text does not depend on the last bits."""
     return float(f"{value:.9g}")
+
+
+def do(worker: ModuleType, job: Job) -> None:
+    """Writes the measures of an artifact; where this machine cannot run it, the reason."""
+    try:
+        measured = measures(worker, job)
+    except NotHere as reason:
+        measured = {"not_run": str(reason)}
+    stable.write_json(job.output("measures"), measured)
 
 
 def measures(worker: ModuleType, job: Job) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The reference of every road, a traced module, with the declared names and order of inputs and results.
 
-Uses only attributes of the module it is given, so it imports nothing but numpy: MegEngine itself is the worker's.
+Uses attributes of the module it is given and imports MegEngine, which is the worker's, where it must add an operation.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ def settle(module: Any, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> 
     """Gives a traced module's inputs and results their declared names, and its results their declared order.
 
     A module that has these names already keeps them. Else inputs go by position; results go by key where the module
-    returns a dict (whose order tracing loses), else by position. Raises Refusal when the numbers or the keys are not
-    the declared ones.
+    returns a dict of tensors (whose order tracing loses), else by position, those inside of lists and dicts (by key)
+    one after another. A result that is an input, or another result, gets a copy of its own. Raises Refusal when the
+    numbers or the keys are not the declared ones.
     """
     graph = module.graph
     nodes = graph.inputs[1:]
     if len(nodes) != len(inputs):
         raise Refusal(f"the model takes {len(nodes)} inputs, {len(inputs)} are declared")
-    unused = [tensor.name for node, tensor in zip(nodes, inputs) if not node.users]
+    given = {id(node) for node in graph.outputs}
+    unused = [tensor.name for node, tensor in zip(nodes, inputs) if not node.users and id(node) not in given]
     if unused:
         raise Refusal(f"the model does not use its input {', '.join(unused)}")
-    ordered = _in_declared_order(module, results)
-    if len({id(node) for node in ordered}) < len(ordered) or any(node is other for node in ordered for other in nodes):
-        raise Refusal("two results are one tensor, or a result is an input: each result needs an operation of its own")
+    ordered = _each_its_own(graph, _in_declared_order(module, results))
     graph.reset_outputs(ordered[0] if len(ordered) == 1 else ordered)
     if {node.name for node in nodes} != {tensor.name for tensor in inputs}:
         for node, tensor in zip(nodes, inputs):
@@ -56,18 +56,35 @@ def _in_declared_order(module: Any, results: Sequence[Tensor]) -> list[Any]:
     there = {node.name: node for node in module.graph.outputs}
     if set(there) == set(names):
         return [there[name] for name in names]
-    if isinstance(given, dict):
+    if isinstance(given, dict) and not any(isinstance(node, (dict, list, tuple)) for node in given.values()):
         if sorted(given) != sorted(names):
             said = ", ".join(map(str, sorted(given)))
             raise Refusal(f"the model returns a dict of {said}; the declared results are {', '.join(names)}")
         ordered = [given[name] for name in names]
     else:
-        ordered = list(given) if isinstance(given, (list, tuple)) else [given]
+        ordered = list(module.graph.outputs)
         if len(ordered) != len(names):
             raise Refusal(f"the model returns {len(ordered)} results, {len(names)} are declared")
-    if any(isinstance(node, (dict, list, tuple)) for node in ordered):
-        raise Refusal("the model returns results inside results: return a tensor, a flat list or a flat dict")
     return ordered
+
+
+def _each_its_own(graph: Any, nodes: Sequence[Any]) -> list[Any]:
+    """The result nodes with copies in place of inputs and of those that came before."""
+    taken = {id(node) for node in graph.inputs}
+    own = []
+    for node in nodes:
+        if id(node) in taken:
+            node = _copy(graph, node)
+        taken.add(id(node))
+        own.append(node)
+    return own
+
+
+def _copy(graph: Any, node: Any) -> Any:
+    import megengine.functional as functional
+
+    with graph.insert_exprs():
+        return functional.copy(node)
 
 
 def _name(graph: Any, node: Any, name: str) -> None:

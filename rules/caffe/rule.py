@@ -1,6 +1,6 @@
 """caffe: .tm -> Caffe .prototxt and .caffemodel
 
-Converts with mgeconvert, for compilers that take Caffe networks. OpenCV runs them for the checks.
+Lowers the network to primitives and writes them with mgeconvert's converter, for compilers that take Caffe networks. OpenCV runs them for the checks.
 """
 
 from megbuild.rule import Option, Rule
@@ -11,7 +11,12 @@ RULE = Rule(
     files=(".prototxt", ".caffemodel"),
     toolchain="mgeconvert",
     options={
-        "fuse_bn": Option(False, help="Fold batch normalisation into the convolution or linear layer before it."),
+        "lowering": Option(
+            "concrete",
+            choices=("concrete", "mgeconvert"),
+            help="Who takes the network apart: megbuild, or mgeconvert's own front end, as for quantised networks.",
+        ),
+        "fuse_bn": Option(False, help="With mgeconvert's front end: fold batch normalisation into what is before it."),
     },
     runs_on=("OpenCV",),
 )

@@ -14,14 +14,22 @@ from megbuild_worker.job import Description, Job, Refusal, Tensor
 
 def build(job: Job) -> None:
     """Converts under the declared names; parameters of a QAT network go to ``quant_params.json`` beside the files."""
-    import megengine
-    import mgeconvert_compat
+    import conversion
 
-    mgeconvert_compat.apply()
+    network = conversion.network(job)
+    if conversion.is_lowered(job, network):
+        from lowering import to_caffe
+
+        emission = to_caffe.CaffeEmission()
+        conversion.lower(job, network, emission)
+        del network  # its weights are in the emission now
+        to_caffe.write(emission, *job.outputs["artifact"])
+    else:
+        _by_mgeconvert(job, network)
+
+
+def _by_mgeconvert(job: Job, network: Any) -> None:
     from mgeconvert.converters import tm_to_caffe
-
-    network = megengine.load(str(job.input("tm")))
-    traced.settle(network, job.declared_inputs, job.declared_results)
 
     class Named(tm_to_caffe.CaffeConverter):
         def convert(self) -> None:

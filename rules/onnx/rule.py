@@ -1,6 +1,6 @@
 """onnx: .tm -> ONNX
 
-Converts with mgeconvert, gives inputs and results their declared names, and leaves out what would differ from one
+Lowers the network to primitives, writes them with mgeconvert's converter, gives inputs and results their declared names, and leaves out what would differ from one
 conversion to the next or mislead a consumer: initialisers listed as inputs, versions, doc strings.
 """
 
@@ -12,7 +12,14 @@ RULE = Rule(
     files=(".onnx",),
     toolchain="mgeconvert",
     options={
-        "opset": Option(12, range=(7, 12), help="Version of the operator set; 11 and 12 are understood most widely."),
+        "opset": Option(
+            12, range=(7, 19), help="Version of the operator set, from 11 on; 7 to 12 with mgeconvert's own front end."
+        ),
+        "lowering": Option(
+            "concrete",
+            choices=("concrete", "mgeconvert"),
+            help="Who takes the network apart: megbuild, or mgeconvert's own front end, as for quantised networks.",
+        ),
     },
     runs_on=("onnxruntime",),
 )

@@ -17,14 +17,28 @@ from megbuild_worker.job import Description, Job, Refusal, Tensor
 
 def build(job: Job) -> None:
     """Converts, names and checks the model; parameters of a QAT network go to ``quant_params.json`` beside it."""
-    import megengine
-    import mgeconvert_compat
+    import conversion
 
-    mgeconvert_compat.apply()
+    network = conversion.network(job)
+    model = _lowered(job, network) if conversion.is_lowered(job, network) else _by_mgeconvert(job, network)
+    del network  # its weights are in the model now
+    _leave_out_what_differs(model)
+    job.output("artifact").write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _lowered(job: Job, network: Any) -> onnx.ModelProto:
+    import conversion
+    from lowering import to_onnx
+
+    if job.options.opset < to_onnx.OPSETS[0]:
+        raise Refusal(f"opset {job.options.opset} is only for mgeconvert's own front end: say opset = 11 or more")
+    emission = to_onnx.OnnxEmission(job.options.opset)
+    conversion.lower(job, network, emission)
+    return to_onnx.write(emission)
+
+
+def _by_mgeconvert(job: Job, network: Any) -> onnx.ModelProto:
     from mgeconvert.converters import tm_to_onnx
-
-    network = megengine.load(str(job.input("tm")))
-    traced.settle(network, job.declared_inputs, job.declared_results)
 
     class Named(tm_to_onnx.OnnxConverter):
         def convert(self) -> Any:
@@ -40,11 +54,9 @@ def build(job: Job) -> None:
         tm_to_onnx.tracedmodule_to_onnx(network, str(path), opset=job.options.opset, quantize_file_path=side)
     except AssertionError as assertion:
         raise Refusal(f"mgeconvert cannot write this model as ONNX: {assertion}") from assertion
-    model = onnx.load(str(path))
-    _leave_out_what_differs(model)
-    model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), check_type=True, strict_mode=True)
     onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    return model
 
 
 def _leave_out_what_differs(model: onnx.ModelProto) -> None:

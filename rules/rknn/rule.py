@@ -42,6 +42,7 @@ RULE = Rule(
     },
     needs=_needs,
     requires={"onnx": {"opset": 12}},
+    notes=("notes.json",),
     runs_on=("rknn simulator",),
     runs_from_inputs=True,
 )

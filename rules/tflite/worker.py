@@ -16,14 +16,22 @@ TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 def build(job: Job) -> None:
     """Converts under the declared names; parameters of a QAT network go to ``quant_params.json`` beside the file."""
-    import megengine
-    import mgeconvert_compat
+    import conversion
 
-    mgeconvert_compat.apply()
+    network = conversion.network(job)
+    if conversion.is_lowered(job, network):
+        from lowering import tflite_file, to_tflite
+
+        emission = to_tflite.TfliteEmission()
+        conversion.lower(job, network, emission)
+        del network  # its weights are in the emission now
+        job.output("artifact").write_bytes(tflite_file.write(emission.graph))
+    else:
+        _by_mgeconvert(job, network)
+
+
+def _by_mgeconvert(job: Job, network: Any) -> None:
     from mgeconvert.converters import tm_to_tflite
-
-    network = megengine.load(str(job.input("tm")))
-    traced.settle(network, job.declared_inputs, job.declared_results)
 
     class Named(tm_to_tflite.TFLiteConverter):
         def convert(self, disable_nhwc: bool = False) -> Any:

@@ -13,6 +13,7 @@ RULES = (
         produces="weights",
         files=(".weights",),
         toolchain="megengine",
+        worker="train.py",
         function="train",
     ),
     Rule(

@@ -128,7 +128,10 @@ def _seeded(folder: Path, lay_out: Callable[[Path], None]) -> Seed:
             outcome = space.build()
             assert outcome.status == 0, outcome.text
             (folder / "first.txt").write_text("\n".join(outcome.lines))
-    return Seed(Workspace(folder / "workspace", folder / "cache"), Outcome(0, tuple((folder / "first.txt").read_text().splitlines()), ()))
+    return Seed(
+        Workspace(folder / "workspace", folder / "cache"),
+        Outcome(0, tuple((folder / "first.txt").read_text().splitlines()), ()),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +160,11 @@ def small_seed(shared: Path) -> Seed:
 
 def copy_example(root: Path) -> None:
     """The example as it is committed."""
-    shutil.copytree(REPOSITORY / "examples" / "monorepo", root, ignore=shutil.ignore_patterns("out", ".megbuild", "__pycache__", ".doit.db*"))
+    shutil.copytree(
+        REPOSITORY / "examples" / "monorepo",
+        root,
+        ignore=shutil.ignore_patterns("out", ".megbuild", "__pycache__", ".doit.db*"),
+    )
 
 
 @pytest.fixture

@@ -44,7 +44,9 @@ def test_clean_removes_artifacts_and_the_next_build_restores_them(monorepo: Work
     before = monorepo.artifacts()
     outcome = monorepo.doit("clean", KIOSK)
     assert outcome.status == 0, outcome.text
-    assert before.keys() - monorepo.artifacts().keys() == {f"out/vision/sorter/kiosk/{name}" for name in ("sorter.mge", "record.json")}
+    assert before.keys() - monorepo.artifacts().keys() == {
+        f"out/vision/sorter/kiosk/{name}" for name in ("sorter.mge", "record.json")
+    }
     again = monorepo.build()
     assert again.ran == {}
     assert again.restored.keys() == {KIOSK}
@@ -58,7 +60,9 @@ def test_forget_makes_exactly_that_label_again(monorepo: Workspace) -> None:
     assert (outcome.status, outcome.lines) == (0, (f"forgetting {KIOSK}",))
     again = monorepo.build()
     assert again.status == 0, again.text
-    assert again.ran == {f"//vision:sorter{step}": "never built" for step in ("#tm", "#expected", "#mge", "#mge+measured")}
+    assert again.ran == {
+        f"//vision:sorter{step}": "never built" for step in ("#tm", "#expected", "#mge", "#mge+measured")
+    }
     assert again.judged.keys() == {KIOSK}
     assert monorepo.artifacts() == before
 

@@ -19,22 +19,29 @@ UP_TO_DATE = ("everything is up to date: 1 outputs, nothing to run",)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_hole_1_killed_mid_build_it_keeps_what_finished(small: Workspace, number: signal.Signals) -> None:
     """And leaves no worker behind, which would write into the folders of the next build."""
-    small.edit("scale.py", "    return network\n", "    import time; print('asleep', flush=True); time.sleep(3)\n    return network\n")
+    small.edit(
+        "scale.py",
+        "    return network\n",
+        "    import time; print('asleep', flush=True); time.sleep(3)\n    return network\n",
+    )
     running = small.start()
-    small.until_log("scale-tm", "asleep")
+    small.until_log("tm", "asleep")
     running.send(number)
     assert running.wait().status != 0
     small.until_no_workers()
     outcome = small.build()
     assert outcome.status == 0, outcome.text
-    assert outcome.ran.keys() == {"//:scale#tm"}  # not the weights: they had been made; and nothing after it: an equal .tm
+    assert outcome.ran.keys() == {
+        "//:scale#tm"
+    }  # not the weights: they had been made; and nothing after it: an equal .tm
     assert outcome.ran["//:scale#tm"] == "scale.py changed"
+    assert outcome.restored == {}  # this workspace itself remembers, without a look into the store
 
 
 def test_hole_2_two_builds_at_once_run_each_action_once(small: Workspace) -> None:
     small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(2)\n")
     first = small.start()
-    small.until_log("scale-weights", "asleep")
+    small.until_log("weights", "asleep")
     second = small.start()
     said = second.until("waiting for ")
     assert re.fullmatch(rf"waiting for `doit build .*` \(pid {first.process.pid}, started \d\d:\d\d:\d\d\)\n", said)
@@ -72,7 +79,9 @@ from megbuild.cli.__main__ import main
 sys.exit(main())
 """
     environment = {**os.environ, "MEGBUILD_CACHE": str(space.cache)}
-    done = subprocess.run([sys.executable, "-c", code], cwd=space.root, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=space.root, env=environment, capture_output=True, text=True, check=True
+    )
     return done.stdout.splitlines().count("opened")
 
 
@@ -110,14 +119,16 @@ def test_hole_8_an_output_that_is_not_made_is_a_failure(small: Workspace) -> Non
     for _ in range(2):
         outcome = small.build()
         assert outcome.status == 1
-        assert outcome.errors[0].startswith("//:scale#weights: the action ended well but did not make artifact/model.weights")
+        assert outcome.errors[0].startswith(
+            "//:scale#weights: the action ended well but did not make artifact/model.weights"
+        )
 
 
 def test_hole_9_an_input_changed_while_its_action_ran_makes_it_stale(small: Workspace) -> None:
     """Not only files that the action reads: also what declares it."""
     small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(1)\n")
     running = small.start()
-    small.until_log("scale-weights", "asleep")
+    small.until_log("weights", "asleep")
     small.edit("MODELS.toml", "[models.scale.outputs.x86]", "[models.scale.outputs.x86]\nverify = { max_abs = 0.5 }")
     assert running.wait().lines[-1] == "note: changed while the build ran: MODELS.toml; build again"
     assert small.build().judged == {"//:scale@x86": "verify.max_abs unset -> 0.5"}
@@ -127,7 +138,7 @@ def test_hole_9_an_input_changed_while_its_action_ran_makes_it_stale(small: Work
 def test_hole_9_a_package_added_while_the_build_ran(small: Workspace) -> None:
     small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(1)\n")
     running = small.start()
-    small.until_log("scale-weights", "asleep")
+    small.until_log("weights", "asleep")
     small.write("more/MODELS.toml", small.read("MODELS.toml").replace("workspace = true\n", ""))
     for name in ("scale.py", "factor.txt"):
         small.write(f"more/{name}", small.read(name))
@@ -142,4 +153,4 @@ def test_hole_10_a_missing_input_is_told_before_anything_runs(small: Workspace) 
     outcome = small.build()
     assert outcome.status != 0
     assert outcome.ran == {}
-    assert re.match(r'MODELS.toml:6:12: .*factor.txt', outcome.errors[0])
+    assert re.match(r"MODELS.toml:6:12: .*factor.txt", outcome.errors[0])

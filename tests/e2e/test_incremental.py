@@ -12,6 +12,7 @@ import numpy
 from .conftest import Seed
 from .workspace import Workspace
 
+TRAIN = "def train(weights):\n"
 SORTER = {"#tm", "#expected", "#mge", "#mge+measured", "#onnx-opset11", "#onnx-opset11+measured"}
 """The actions of a model with two outputs."""
 ALL = (
@@ -48,10 +49,20 @@ def test_nothing_changed(monorepo: Workspace) -> None:
 def test_nothing_changed_is_found_without_loading_anything(monorepo: Workspace) -> None:
     monorepo.build()
     imported = "import sys; from megbuild.cli.__main__ import main; sys.argv = ['doit', 'build']; status = main(); print(*sys.modules, sep='\\n')"
-    done = subprocess.run([sys.executable, "-c", imported], cwd=monorepo.root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", imported], cwd=monorepo.root, capture_output=True, text=True, check=True
+    )
     said, *modules = done.stdout.splitlines()
     assert said == "everything is up to date: 6 outputs, nothing to run"
-    assert not {"doit", "tomli", "msgspec", "rich", "megbuild.pipeline", "megbuild.declare", "megbuild.graph"}.intersection(modules)
+    assert not {
+        "doit",
+        "tomli",
+        "msgspec",
+        "rich",
+        "megbuild.pipeline",
+        "megbuild.declare",
+        "megbuild.graph",
+    }.intersection(modules)
 
 
 def test_everything_touched(monorepo: Workspace) -> None:
@@ -74,7 +85,9 @@ def test_all_times_reset_to_one_moment(monorepo: Workspace) -> None:
 
 
 def test_a_comment_and_formatting_in_training_code(monorepo: Workspace) -> None:
-    monorepo.edit("speech/voice.py", "    for _ in range(20):\n", "    # Twenty are enough.\n\n    for   _   in range( 20 ):\n")
+    monorepo.edit(
+        "speech/voice.py", "    for _ in range(20):\n", "    # Twenty are enough.\n\n    for   _   in range( 20 ):\n"
+    )
     outcome = monorepo.build()
     assert (outcome.ran, outcome.judged, outcome.restored) == ({}, {}, {})
     told = monorepo.doit("why", "//speech:voice@kiosk")
@@ -85,7 +98,9 @@ def test_a_comment_and_formatting_in_training_code(monorepo: Workspace) -> None:
 
 
 def test_the_structure_of_a_network(monorepo: Workspace) -> None:
-    monorepo.edit("vision/sorter.py", "*convolution(8, 8, stride=2)", "*convolution(8, 8), *convolution(8, 8, stride=2)")
+    monorepo.edit(
+        "vision/sorter.py", "*convolution(8, 8, stride=2)", "*convolution(8, 8), *convolution(8, 8, stride=2)"
+    )
     outcome = monorepo.build()
     sorter = "//vision:sorter"
     assert outcome.status == 0, outcome.text
@@ -113,7 +128,9 @@ def test_training_code_that_comes_to_the_same(monorepo: Workspace) -> None:
 
 
 def test_a_data_file_of_the_training(monorepo: Workspace) -> None:
-    monorepo.edit("speech/voice.csv", "low,middle,upper,high,speaking\n", "low,middle,upper,high,speaking\n0.1,0.9,0.9,0.1,1\n")
+    monorepo.edit(
+        "speech/voice.csv", "low,middle,upper,high,speaking\n", "low,middle,upper,high,speaking\n0.1,0.9,0.9,0.1,1\n"
+    )
     outcome = monorepo.build()
     assert outcome.ran == {
         "//speech:voice#weights": "speech/voice.csv changed",
@@ -135,9 +152,13 @@ def test_a_threshold_judges_and_runs_nothing(monorepo: Workspace) -> None:
 
 def test_an_option_of_one_output_makes_only_its_road(monorepo: Workspace) -> None:
     before = monorepo.artifacts()
-    monorepo.edit("vision/MODELS.toml", "[models.sorter.outputs.gateway]", "[models.sorter.outputs.gateway]\nopset = 10")
+    monorepo.edit(
+        "vision/MODELS.toml", "[models.sorter.outputs.gateway]", "[models.sorter.outputs.gateway]\nopset = 10"
+    )
     outcome = monorepo.build()
-    assert outcome.ran == dict.fromkeys(("//vision:sorter#onnx-opset10", "//vision:sorter#onnx-opset10+measured"), "never built")
+    assert outcome.ran == dict.fromkeys(
+        ("//vision:sorter#onnx-opset10", "//vision:sorter#onnx-opset10+measured"), "never built"
+    )
     assert outcome.judged.keys() == {"//vision:sorter@gateway"}
     changed = {path for path, content in monorepo.artifacts().items() if before[path] != content}
     assert changed == {"out/vision/sorter/gateway/sorter.onnx", "out/vision/sorter/gateway/record.json"}
@@ -154,7 +175,9 @@ def test_an_option_of_a_hardware_makes_the_outputs_that_share_it(monorepo: Works
 def test_shared_code_makes_exactly_the_models_stale_that_import_it(monorepo: Workspace) -> None:
     monorepo.edit("shared/blocks.py", "SPREAD = 1.5", "SPREAD = 1.25")
     outcome = monorepo.build()
-    assert outcome.ran.keys() == {f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in SORTER}
+    assert outcome.ran.keys() == {
+        f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in SORTER
+    }
     for model in ("//vision:sorter", "//vision/detector:parts"):
         assert outcome.ran[f"{model}#tm"] == "shared/blocks.py changed"
     assert outcome.statuses == {label: "up to date" if label.startswith("//speech") else "built" for label in LABELS}
@@ -165,9 +188,13 @@ def test_building_a_subtree_touches_nothing_else(monorepo: Workspace) -> None:
     monorepo.edit("shared/blocks.py", "SPREAD = 1.5", "SPREAD = 1.25")
     monorepo.edit("speech/voice.py", "range(20)", "range(21)")
     outcome = monorepo.build("//vision/...")
-    assert outcome.ran.keys() == {f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in SORTER}
+    assert outcome.ran.keys() == {
+        f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in SORTER
+    }
     assert outcome.rows.keys() == {label for label in LABELS if label.startswith("//vision")}
-    assert all(before[path] == content for path, content in monorepo.artifacts().items() if path.startswith("out/speech/"))
+    assert all(
+        before[path] == content for path, content in monorepo.artifacts().items() if path.startswith("out/speech/")
+    )
     rest = monorepo.build()
     assert {action.partition("#")[0] for action in rest.ran} == {"//speech:voice"}
 
@@ -185,7 +212,9 @@ def test_a_sample_is_added(monorepo: Workspace) -> None:
     numpy.save(monorepo.root / "vision/samples/3.npy", numpy.full((1, 3, 16, 16), 0.5, "float32"))
     outcome = monorepo.build()
     steps = ("#expected", "#mge+measured", "#onnx-opset11+measured")
-    assert outcome.ran.keys() == {f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in steps}
+    assert outcome.ran.keys() == {
+        f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in steps
+    }
     for action, reason in outcome.ran.items():
         assert reason.startswith("vision/samples/3.npy added"), action
     assert outcome.rows["//vision:sorter@kiosk"]["samples"] == 4
@@ -211,7 +240,9 @@ def test_deleted_artifacts_are_restored(monorepo: Workspace) -> None:
     assert (outcome.ran, outcome.judged) == ({}, {})
     assert outcome.restored.keys() == {label for label in LABELS if label.startswith("//vision")}
     kiosk = "out/vision/sorter/kiosk"
-    assert outcome.restored["//vision:sorter@kiosk"] == f"{kiosk}/record.json was deleted; {kiosk}/sorter.mge was deleted"
+    assert (
+        outcome.restored["//vision:sorter@kiosk"] == f"{kiosk}/record.json was deleted; {kiosk}/sorter.mge was deleted"
+    )
     assert monorepo.artifacts() == before
 
 
@@ -274,9 +305,9 @@ def test_a_file_rewritten_with_the_same_size_and_time(small: Workspace) -> None:
 
 def test_training_code_changed_while_its_action_ran(small: Workspace) -> None:
     """What was made is of the file as it was; the build says so, and the next one knows."""
-    small.edit("scale.py", 'def train(weights):\n', 'def train(weights):\n    import time; print('asleep', flush=True); time.sleep(2)\n')
+    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(2)\n")
     running = small.start()
-    small.until_log("scale-weights", "asleep")
+    small.until_log("weights", "asleep")
     small.edit("scale.py", "sleep(2)", "sleep(1)")
     outcome = running.wait()
     assert outcome.status == 0, outcome.text
@@ -288,9 +319,9 @@ def test_training_code_changed_while_its_action_ran(small: Workspace) -> None:
 
 def test_a_data_file_changed_between_two_actions_that_read_it(small: Workspace) -> None:
     """No artifact is made of two versions of one file."""
-    small.edit("scale.py", 'def train(weights):\n', 'def train(weights):\n    import time; print('asleep', flush=True); time.sleep(2)\n')
+    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(2)\n")
     running = small.start()
-    small.until_log("scale-weights", "asleep")
+    small.until_log("weights", "asleep")
     small.write("factor.txt", "5\n")
     outcome = running.wait()
     assert outcome.status == 1

@@ -233,8 +233,13 @@ def wheel(folder: Path, version: str) -> str:
         f"{about}/METADATA": f"Metadata-Version: 2.1\nName: wax\nVersion: {version}\n",
         f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    hashes = {path: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=") for path, text in files.items()}
-    files[f"{about}/RECORD"] = "".join(f"{path},sha256={digest},{len(files[path])}\n" for path, digest in hashes.items())
+    hashes = {
+        path: base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+        for path, text in files.items()
+    }
+    files[f"{about}/RECORD"] = "".join(
+        f"{path},sha256={digest},{len(files[path])}\n" for path, digest in hashes.items()
+    )
     path = folder / f"wax-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for inner, text in files.items():

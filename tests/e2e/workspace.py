@@ -94,7 +94,9 @@ class Running:
     def wait(self) -> Outcome:
         """The outcome, at its end."""
         rest, errors = self.process.communicate(timeout=TIMEOUT)
-        return Outcome(self.process.returncode, (*self.seen, *rest.splitlines()), tuple(errors.splitlines()), _rows(self.rows))
+        return Outcome(
+            self.process.returncode, (*self.seen, *rest.splitlines()), tuple(errors.splitlines()), _rows(self.rows)
+        )
 
 
 @dataclass
@@ -120,7 +122,9 @@ class Workspace:
         """Any other command of doit's, in a folder of the workspace."""
         return Running(self._popen(*arguments, folder=folder), Path("none")).wait()
 
-    def _popen(self, *arguments: str, folder: str = ".", before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    def _popen(
+        self, *arguments: str, folder: str = ".", before: Callable[[], None] | None = None
+    ) -> subprocess.Popen[str]:
         environment = {**os.environ, "MEGBUILD_CACHE": str(self.cache), "PYTHONUNBUFFERED": "1", **self.environment}
         process = subprocess.Popen(
             [*COMMAND, *arguments],
@@ -151,12 +155,11 @@ class Workspace:
             assert time.monotonic() < deadline, f"still running: {left}"
             time.sleep(0.02)
 
-    def until_log(self, action: str, text: str) -> None:
-        """Wait until the code of an action that runs has printed ``text``."""
-        log = self.root / ".megbuild" / "logs" / f"{action}.log"
+    def until_log(self, step: str, text: str) -> None:
+        """Wait until the code of an action that runs, such as ``weights``, has printed ``text``."""
         deadline = time.monotonic() + 60
-        while not (log.is_file() and text in log.read_text()):
-            assert time.monotonic() < deadline, f"{action} did not say {text!r}"
+        while not any(text in log.read_text() for log in self.root.glob(f".megbuild/logs/*{step}.log")):
+            assert time.monotonic() < deadline, f"{step} did not say {text!r}"
             time.sleep(0.02)
 
     # files
@@ -179,7 +182,11 @@ class Workspace:
 
     def artifacts(self) -> dict[str, bytes]:
         """Every file below ``out/``."""
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in sorted(self.root.glob("out/**/*")) if path.is_file()}
+        return {
+            str(path.relative_to(self.root)): path.read_bytes()
+            for path in sorted(self.root.glob("out/**/*"))
+            if path.is_file()
+        }
 
     def forget_store(self) -> None:
         """Lose the user's store: no result can be restored any more."""
@@ -199,14 +206,16 @@ class Workspace:
         """Run git in the workspace, independent of the user's settings."""
         names = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")]
         environment = {**os.environ, **dict.fromkeys(names, "t@example.org"), "GIT_CONFIG_GLOBAL": "/dev/null"}
-        done = subprocess.run(["git", *arguments], cwd=self.root, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.root, env=environment, capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     def workers(self) -> Iterator[int]:
         """The processes that run in a folder of this workspace: its actions, and whatever they started."""
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and str(self.root) in os.readlink(entry / "cwd"):
+                if entry.name.isdigit() and str(self.root) in str((entry / "cwd").readlink()):
                     yield int(entry.name)
             except OSError:
                 continue  # it has ended meanwhile

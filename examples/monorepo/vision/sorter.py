@@ -5,7 +5,6 @@ from __future__ import annotations
 import megengine
 import megengine.functional as F
 import megengine.module as M
-
 from shared.blocks import convolution, settle
 
 

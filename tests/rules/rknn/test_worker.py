@@ -16,7 +16,7 @@ import pytest
 
 import megbuild.worker.job
 import megbuild.worker.samples
-from megbuild.worker import tasks
+from megbuild.worker.load import load
 from megbuild.worker.job import Job, Refusal, Tensor
 
 RULE = Path(__file__).resolve().parents[3] / "rules" / "rknn"
@@ -52,7 +52,7 @@ def worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleTy
     for name in ("job", "samples"):
         monkeypatch.setitem(sys.modules, f"megbuild_worker.{name}", importlib.import_module(f"megbuild.worker.{name}"))
     before = set(sys.modules)
-    loaded = tasks.load(RULE / "worker.py")
+    loaded = load(RULE / "worker.py")
     prefix = tmp_path / "toolchain"
     (prefix / "lib/megbuild").mkdir(parents=True)
     (prefix / "lib/megbuild/fill.so").write_bytes(b"")  # the dynamic linker passes over it with a warning

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
 
 import numpy as np
 from mgeconvert.converter_ir.ir_graph import IRGraph
@@ -19,9 +19,13 @@ from .values import Array, Shape
 
 
 class Node(OpBase):
-    """One operation as the format has it: ``kind`` is its name there, ``attributes`` what the format wants said."""
+    """One operation as the format has it: ``kind`` is its name there, ``attributes`` what the format wants said.
+
+    ``label`` says where in the network it is from.
+    """
 
     name = "Node"
+    label = ""
 
     def __init__(self, kind: str, inputs: Sequence[IRTensor], outputs: Sequence[IRTensor], **attributes: Any) -> None:
         super().__init__()
@@ -40,6 +44,7 @@ class Emission:
         self._taken: Set[str] = set()
         self._constants: Dict[Tuple[Any, ...], IRTensor] = {}
         self._unnamed: List[Tuple[IRTensor, str]] = []
+        self._given: Set[int] = set()
 
     def tensor(self, shape: Iterable[int], dtype: Any = np.float32, name: str = "") -> IRTensor:
         """A tensor that an operation will compute; it gets its name when the lowering of ``path`` is done."""
@@ -92,6 +97,8 @@ class Emission:
 
     def finish(self, results: Sequence[Tuple[IRTensor, str]]) -> None:
         """Declares the graph's results under their names, and drops what none of them is computed from."""
+        for node in self.graph.all_oprs:
+            node.label = node.out_tensors[0].name
         for tensor, name in results:
             tensor.name = name
             self.graph.add_net_outputs(tensor)
@@ -105,9 +112,11 @@ class Emission:
         self.graph.all_oprs[:] = kept
         self.graph._opr_ids[:] = [id(node) for node in kept]
 
-    def is_end(self, tensor: Optional[IRTensor]) -> bool:
-        """Whether the tensor already is an input or a result of the graph."""
-        return any(tensor is end for end in [*self.graph.graph_inputs, *self.graph.graph_outputs])
+    def to_give(self, tensor: IRTensor) -> bool:
+        """Whether the tensor may become a result: an operation makes it, and it is no other result yet."""
+        free = isinstance(tensor.owner_opr, Node) and id(tensor) not in self._given
+        self._given.add(id(tensor))
+        return free
 
 
 def size_of(shape: Shape) -> int:

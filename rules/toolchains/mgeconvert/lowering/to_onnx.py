@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import onnx
@@ -50,7 +50,8 @@ class OnnxEmission(Primitives):
         self.graph.add_net_inputs(x.stored["plain"])
 
     def give(self, x: Value) -> IRTensor:
-        return self._op("Identity", [x], x.tensor).stored["plain"]
+        source = self._in(x)
+        return source if self.to_give(source) else self._op("Identity", [x], x.tensor).stored["plain"]
 
     def stand_in(self, tensor: Tensor) -> Value:
         return Value(tensor, {"plain": self.tensor(tensor._tuple_shape, tensor.dtype)})
@@ -215,7 +216,7 @@ class _NodeConverter(onnx_op.OperatorBaseConverter):
                 onnx.helper.make_tensor_value_info(tensor.name, _onnx_type(tensor.dtype), tensor.shape)
             )
         names = [[tensor.name for tensor in tensors] for tensors in (node.inp_tensors, node.out_tensors)]
-        made = onnx.helper.make_node(node.kind, *names, name=node.out_tensors[0].name, **node.attributes)
+        made = onnx.helper.make_node(node.kind, *names, name=node.label, **node.attributes)
         return [made], self._net_sources, self._parameters
 
 
@@ -256,7 +257,8 @@ def _give_constants(model: onnx.ModelProto, emission: OnnxEmission) -> None:
     inputs = [tensor for tensor in model.graph.input if tensor.name in ends]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    there = {tensor.name for tensor in model.graph.initializer}
+    del model.graph.initializer[:]
+    there: Set[str] = set()
     for node in emission.graph.all_oprs:
         for tensor in node.inp_tensors:
             if tensor.np_data is not None and tensor.name not in there:

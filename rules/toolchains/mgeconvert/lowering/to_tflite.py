@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from megengine import Tensor
@@ -49,16 +49,11 @@ class TfliteEmission(Primitives):
     def give(self, x: Value) -> IRTensor:
         layout = NHWC if x.ndim == 4 else PLAIN
         source = self._in(x, layout)
-        if source.np_data is None and not self.is_end(source) and id(source) not in self._given:
-            self._given.add(id(source))
+        if self.to_give(source):
             return source
         copy = self.tensor(source.shape, source.dtype)
         self.node("RESHAPE", [source, self._numbers(source.shape)], [copy])
         return copy
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._given: Set[int] = set()
 
     def stand_in(self, tensor: Tensor) -> Value:
         return Value(tensor, {PLAIN: self.tensor(tensor._tuple_shape, tensor.dtype)})

@@ -32,14 +32,14 @@ BY_SHAPE = (F.zeros_like, F.ones_like, F.full_like)
 class Trouble:
     """An operation that is not lowered: where it is in the network, what it is, why, and what to use instead.
 
-    ``position`` is its place in the flattened network, which is the same before and after saving.
+    ``qualname`` is MegEngine's own name of the place, under which the lines of the training code are noted.
     """
 
     path: str
+    qualname: str
     operation: str
     reason: str
     instead: str
-    position: int
 
     def __str__(self) -> str:
         hint = f"; use {self.instead}" if self.instead else ""
@@ -56,12 +56,12 @@ def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Non
     results = [node.name for node in network.graph.outputs]
     into.reserve([*names, *results])
     walk.start(names, sample)
-    for position, expr in enumerate(walk.needed):
-        walk.step(expr, position)
+    for expr in walk.needed:
+        walk.step(expr)
     if walk.troubles:
-        count = len(walk.troubles)
-        said = "one operation" if count == 1 else f"{count} operations"
-        raise Refusal(f"{into.format} cannot take {said} of this model: " + "; ".join(map(str, walk.troubles)))
+        told = list(dict.fromkeys(map(str, walk.troubles)))  # a layer may use one operation twice
+        count = "one operation" if len(told) == 1 else f"{len(told)} operations"
+        raise Refusal(f"{into.format} cannot take {count} of this model: " + "; ".join(told))
     walk.finish(results)
 
 
@@ -72,7 +72,6 @@ class _Walk:
         self.into = into
         self.values: Dict[int, Value] = {}
         self.troubles: List[Trouble] = []
-        self.position: Dict[int, int] = {id(expr): number for number, expr in enumerate(network.graph._exprs)}
         self.needed = _needed(network)
         self.uses: Dict[int, int] = {}
         self.last: Dict[int, Expr] = {}
@@ -92,7 +91,7 @@ class _Walk:
             self.into.name_new([])
             self.values[node._id] = value
 
-    def step(self, expr: Expr, position: int) -> None:
+    def step(self, expr: Expr) -> None:
         if isinstance(expr, (GetAttr, Constant)):
             if isinstance(expr.outputs[0], TensorNode):
                 held = expr.value if isinstance(expr, Constant) else expr.interpret(expr.inputs[0].owner)[0]
@@ -141,8 +140,8 @@ class _Walk:
                 _compare(value, tensor)
         except Unsupported as why:
             instead = why.instead or substitutes.instead_of(table.called(expr), self.into.format)
-            place = self.position[id(expr)]
-            self.troubles.append(Trouble(path(expr), table.called(expr), why.reason, instead, place))
+            place = expr.outputs[0].qualname
+            self.troubles.append(Trouble(path(expr), place, table.called(expr), why.reason, instead))
             values = [self.into.stand_in(tensor) for tensor in reference]
         self.into.name_new([tensor for value in values for tensor in value.stored.values()])
         return values

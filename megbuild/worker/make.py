@@ -1,0 +1,18 @@
+"""Making an artifact, and holding it against the declaration."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from . import contract, stable
+from .job import Job
+
+
+def do(worker: ModuleType, job: Job) -> None:
+    """Calls the worker's function, then reads inputs and results back from what it made and records them as ``io``."""
+    getattr(worker, job.function)(job)
+    if "io" not in job.outputs:
+        return
+    described = worker.describe(job.outputs["artifact"])
+    contract.check(described, job.declared_inputs, job.declared_results, job.outputs["artifact"][0].name)
+    stable.write_json(job.output("io"), contract.record(described))

@@ -1,0 +1,86 @@
+"""Options along a road: who wins, what contradicts, what nobody takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from megbuild.declare.models import InstalledRule, Output
+from megbuild.errors import MegbuildError
+from megbuild.graph.resolve import Step, steps
+from megbuild.rule import Option, Rule
+
+
+def rule(name: str, consumes: str, produces: str, **rest: Any) -> InstalledRule:
+    return InstalledRule(name, Rule(consumes, produces, (f".{produces}",), "toy", **rest), f"/{name}")
+
+
+ONNX = rule("onnx", "tm", "onnx", options={"opset": Option(12, range=(7, 12)), "clip": Option(0.5), "fold": Option(True)})
+NPU = rule("npu", "onnx", "npu", options={"opset": Option(1), "target": Option("a")}, requires={"onnx": {"opset": 11}})
+
+
+def settled(*road: InstalledRule, preset: dict[str, Any] | None = None, **given: Any) -> list[dict[str, Any]]:
+    inherited = given.pop("inherited", {})
+    output = Output("o", "h", options=given, inherited=inherited)
+    return [dict(step.options) for step in steps("//:m@o", road, preset or {}, output)]
+
+
+def test_who_wins() -> None:
+    assert settled(ONNX) == [{"clip": 0.5, "fold": True, "opset": 12}]
+    assert settled(ONNX, inherited={"opset": 10})[0]["opset"] == 10
+    assert settled(ONNX, inherited={"opset": 10}, preset={"opset": 9})[0]["opset"] == 9
+    assert settled(ONNX, inherited={"opset": 10}, preset={"opset": 9}, opset=8)[0]["opset"] == 8
+
+
+def test_what_the_next_step_requires_is_for_the_step_before_it_only() -> None:
+    assert [options["opset"] for options in settled(ONNX, NPU)] == [11, 1]
+    assert settled(ONNX, NPU, inherited={"opset": 9}, preset={"opset": 8})[0]["opset"] == 11
+    assert settled(ONNX, NPU, opset=11) == [{"clip": 0.5, "fold": True, "opset": 11}, {"opset": 11, "target": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"opset": 9}, "//:m@o: opset = 9 contradicts npu, which needs its onnx made with opset = 11 [MB203]"),
+        ({"targt": "b"}, "//:m@o: no step of its road (onnx -> npu) has an option targt [MB202]\n  hint: did you mean target?"),
+        ({"clip": "x"}, "//:m@o: clip must be a number, not a string [MB202]"),
+    ],
+)
+def test_what_cannot_be(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(MegbuildError) as error:
+        settled(ONNX, NPU, **given)
+    assert said in str(error.value)
+
+
+def test_a_requirement_that_nobody_can_meet_is_no_silence() -> None:
+    asks = rule("asks", "onnx", "x", requires={"onnx": {"opsett": 12}})
+    with pytest.raises(MegbuildError, match="asks needs its onnx made with opsett = 12, and onnx has no option opsett"):
+        settled(ONNX, asks)
+
+
+def test_every_problem_is_told() -> None:
+    with pytest.raises(MegbuildError) as error:
+        settled(ONNX, NPU, opset=9, nothing=1, clip="x")
+    assert [problem.code for problem in error.value.problems] == ["MB202", "MB202", "MB203"]
+
+
+def test_a_whole_number_becomes_the_number_it_is_meant_to_be() -> None:
+    assert repr(settled(ONNX, clip=1)[0]["clip"]) == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "onnx"),
+        ({"opset": 11}, "onnx-opset11"),
+        ({"fold": False}, "onnx-no_fold"),
+        ({"clip": 0.25, "fold": False, "opset": 9}, "onnx-clip0.25-no_fold-opset9"),
+    ],
+)
+def test_a_step_is_named_by_what_is_not_usual(options: dict[str, Any], name: str) -> None:
+    assert Step(ONNX, tuple(sorted({"clip": 0.5, "fold": True, "opset": 12, **options}.items()))).name == name
+
+
+def test_forbidden_characters_in_a_name() -> None:
+    assert Step(NPU, (("opset", 1), ("target", "a/b c"))).name == "npu-a-b-c"

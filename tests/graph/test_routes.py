@@ -1,0 +1,89 @@
+"""Roads: the shortest one, the same one in every order of the rules, or none."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megbuild.declare.models import InstalledRule
+from megbuild.graph import routes
+from megbuild.rule import Rule
+
+FORMATS = "abcdef"
+Edges = list[tuple[str, str, bool]]
+
+
+def installed(edges: Edges) -> list[InstalledRule]:
+    return [
+        InstalledRule(f"r{number}", Rule(a, b, (f".{b}",), "toy", direct=direct), f"/rules/r{number}")
+        for number, (a, b, direct) in enumerate(edges)
+    ]
+
+
+edges_of_a_graph = st.lists(st.tuples(st.sampled_from(FORMATS), st.sampled_from(FORMATS), st.booleans()), max_size=12)
+
+
+def fewest_steps(edges: Edges, start: str, goal: str, direct: bool) -> int | None:
+    """By brute force: all nodes at a distance, step by step."""
+    reached = {start}
+    for steps in itertools.count():
+        if goal in reached:
+            return steps
+        more = reached | {b for a, b, d in edges if a in reached and (direct or not d)}
+        if more == reached:
+            return None
+        reached = more
+    raise AssertionError
+
+
+@given(edges_of_a_graph, st.sampled_from(FORMATS), st.sampled_from(FORMATS), st.booleans(), st.randoms())
+def test_a_road_is_connected_shortest_and_the_same_in_every_order(edges: Edges, start: str, goal: str, direct: bool, random: st.DataObject) -> None:
+    rules = installed(edges)
+    road = routes.shortest(rules, start, goal, direct=direct)
+    shuffled = list(rules)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert routes.shortest(shuffled, start, goal, direct=direct) == road
+    assert (None if road is None else len(road)) == fewest_steps(edges, start, goal, direct)
+    if road is None:
+        assert goal not in routes.reachable(rules, start, direct=direct)
+        return
+    at = start
+    for edge in road:
+        assert at in edge.rule.sources
+        assert direct or not edge.rule.direct
+        at = edge.rule.produces
+    assert at == goal
+    assert not road or goal == start or goal in routes.reachable(rules, start, direct=direct)
+
+
+@given(edges_of_a_graph, st.lists(st.sampled_from(FORMATS), max_size=3))
+def test_via_goes_through_each_in_order(edges: Edges, via: list[str]) -> None:
+    road = routes.shortest(installed(edges), "a", "f", via)
+    if road is not None:
+        passed = iter(["a", *(edge.rule.produces for edge in road)])
+        assert all(stop in passed or stop == "a" for stop in [*dict.fromkeys(via), "f"][:1])
+        assert road == tuple(
+            edge
+            for here, there in itertools.pairwise(["a", *via, "f"])
+            for edge in routes.shortest(installed(edges), here, there) or ()
+        )
+
+
+def test_equally_long_roads_are_told_apart_by_names() -> None:
+    rules = installed([("a", "c", False), ("a", "b", False), ("b", "d", False), ("c", "d", False)])
+    assert [edge.name for edge in routes.shortest(rules, "a", "d") or ()] == ["r0", "r3"]
+
+
+def test_no_step_is_needed_to_stand_still() -> None:
+    assert routes.shortest([], "a", "a") == ()
+    assert routes.shortest([], "a", "b") is None
+
+
+def test_the_picture() -> None:
+    rules = [
+        InstalledRule("npu", Rule(("onnx", "caffe"), "npu", (".npu",), "toy"), "/"),
+        InstalledRule("mge", Rule("tm", "mge", (".mge",), "toy", direct=True), "/"),
+    ]
+    assert routes.mermaid(rules) == "graph LR\n  tm -. mge .-> mge\n  onnx -- npu --> npu\n  caffe -- npu --> npu"

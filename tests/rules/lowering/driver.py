@@ -1,0 +1,159 @@
+"""Converts and runs many small networks in one process of the mgeconvert toolchain: ``driver.py <request> <answers>``.
+
+The request names the repository, a scratch folder and the cells: ``[case, format, lowering]``. The answers are lines of
+JSON, one for each cell: ``ok`` with the error, ``refused`` with what was said, or ``broken`` with the traceback. Cells
+go through the rules' own workers, as in a build.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, Iterator, List, Tuple
+
+OPTIONS = {"onnx": {"opset": 12}, "tflite": {}, "caffe": {"fuse_bn": False}}
+FILES = {"onnx": ["net.onnx"], "tflite": ["net.tflite"], "caffe": ["net.prototxt", "net.caffemodel"]}
+STOCK = {"onnx": ("tm_to_onnx", "OnnxConverter"), "tflite": ("tm_to_tflite", "TFLiteConverter"), "caffe": ("tm_to_caffe", "CaffeConverter")}
+
+
+def main(request: Path, answers: Path) -> None:
+    """Answers every cell of the request."""
+    asked = json.loads(request.read_text())
+    repository, scratch = Path(asked["repository"]), Path(asked["scratch"])
+    (scratch / "code").mkdir(exist_ok=True)
+    (scratch / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
+    places = (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "tests/rules/lowering")
+    sys.path[:0] = [str(place) for place in places]
+    import cases.registry as registry
+
+    importlib.import_module("cases")
+    with answers.open("w") as out:
+        for name, cells in _by_case(asked["cells"]):
+            traced: Any = None
+            for format, lowering, options in cells:
+                started = time.perf_counter()
+                worker = repository / "rules" / format / "worker.py"
+                try:
+                    traced = traced or Traced(registry.CASES[name], scratch / name)
+                    answer = _answer(traced, worker, format, lowering, options)
+                except Exception:
+                    answer = {"outcome": "broken", "said": traceback.format_exc()}
+                answer.update(case=name, format=format, lowering=lowering, options=options)
+                answer["seconds"] = round(time.perf_counter() - started, 3)
+                out.write(json.dumps(answer) + "\n")
+                out.flush()
+
+
+def _by_case(cells: List[Any]) -> Iterator[Tuple[str, List[Any]]]:
+    found: Dict[str, List[Any]] = {}
+    for name, *rest in cells:
+        found.setdefault(name, []).append(rest)
+    return iter(found.items())
+
+
+class Traced:
+    """A case as a .tm, with its declared inputs and results and what MegEngine computes."""
+
+    def __init__(self, case: Any, folder: Path) -> None:
+        import megengine as mge
+        from megbuild_worker import job, traced
+        from megengine.traced_module import trace_module
+
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        network, feeds = case.network(), case.feeds()
+        tensors = [mge.Tensor(feed) for feed in feeds]
+        given = network(*[mge.Tensor(feed) for feed in feeds])
+        module = trace_module(network, *tensors)
+        flat = list(_flat(given))
+        named = isinstance(given, dict) and len(flat) == len(given) and not any(isinstance(v, (list, tuple, dict)) for v in given.values())
+        names = sorted(given) if named else [f"result{i}" for i in range(len(flat))]
+        self.inputs = tuple(
+            job.Tensor(f"input{i}", feed.shape, feed.dtype.name, _range(feed)) for i, feed in enumerate(feeds)
+        )
+        self.results = tuple(
+            job.Tensor(name, tuple(tensor.shape), tensor.numpy().dtype.name) for name, tensor in zip(names, flat)
+        )
+        self.feed = {tensor.name: feed for tensor, feed in zip(self.inputs, feeds)}
+        self.expected = {name: tensor.numpy() for name, tensor in zip(names, flat)}
+        traced.settle(module, self.inputs, self.results)
+        self.path = folder / "model.tm"
+        mge.save(module, str(self.path))
+
+
+def _flat(given: Any) -> Iterator[Any]:
+    if isinstance(given, dict):
+        given = [given[key] for key in sorted(given)]
+    if isinstance(given, (list, tuple)):
+        for part in given:
+            yield from _flat(part)
+    else:
+        yield given
+
+
+def _range(feed: Any) -> Tuple[float, float]:
+    return float(feed.min()), float(feed.max())
+
+
+def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: Dict[str, Any]) -> Dict[str, Any]:
+    from megbuild_worker import contract, job, load
+
+    folder = traced.folder / f"{format}-{lowering}-{'-'.join(map(str, options.values()))}"
+    folder.mkdir()
+    asked = job.Job(
+        function="build",
+        worker=str(worker),
+        inputs={"tm": [traced.path]},
+        outputs={"artifact": [folder / name for name in FILES[format]]},
+        options=SimpleNamespace(lowering=lowering, **{**OPTIONS[format], **options}),
+        declared_inputs=traced.inputs,
+        declared_results=traced.results,
+        settings={},
+        folder=folder,
+    )
+    module = load.load(worker)
+    try:
+        with _stock_restored(format):
+            module.build(asked)
+        paths = asked.outputs["artifact"]
+        contract.check(module.describe(paths), traced.inputs, traced.results, paths[0].name)
+        (given,) = list(module.run(paths, [traced.feed], asked))
+        return {"outcome": "ok", "error": _error(given, traced.expected)}
+    except job.Refusal as refusal:
+        return {"outcome": "refused", "said": str(refusal)}
+
+
+class _stock_restored:  # noqa: N801
+    """The workers replace mgeconvert's converter in their process, which elsewhere ends after one conversion."""
+
+    def __init__(self, format: str) -> None:
+        module, self.name = STOCK[format]
+        self.module = importlib.import_module(f"mgeconvert.converters.{module}")
+        self.real = getattr(self.module, self.name)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: Any) -> None:
+        setattr(self.module, self.name, self.real)
+
+
+def _error(given: Dict[str, Any], expected: Dict[str, Any]) -> float:
+    """The largest difference, as a part of the largest magnitude of its result."""
+    import numpy as np
+
+    worst = 0.0
+    for name, wanted in expected.items():
+        if wanted.size:
+            apart = np.abs(given[name].astype("float64") - wanted.astype("float64")).max()
+            worst = max(worst, float(apart / (np.abs(wanted.astype("float64")).max() + 1e-9)))
+    return worst if np.isfinite(worst) else 1e30
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
