@@ -111,6 +111,8 @@ class Scheduler:
         return failed
 
 
-def _task(id: str, stale: Mapping[str, Planned], graph: Graph, builder: Builder, failed: dict[str, ActionFailed]) -> Task:
+def _task(
+    id: str, stale: Mapping[str, Planned], graph: Graph, builder: Builder, failed: dict[str, ActionFailed]
+) -> Task:
     before = sorted({product.action for product in graph.actions[id].products if product.action in stale})
     return Task(id, [_Ensure(id, builder, failed)], task_dep=before)

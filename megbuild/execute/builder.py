@@ -145,7 +145,9 @@ class Builder:
     def _decision(self, action: Action, now: Fingerprint, needed: tuple[Reason, ...], *, stored: bool) -> Decision:
         if needed:
             return Decision(Verb.RUN, needed)
-        return decide(now.key, now.components, self.memory.last(action.id), self.memory.damage(action.id), stored=stored)
+        return decide(
+            now.key, now.components, self.memory.last(action.id), self.memory.damage(action.id), stored=stored
+        )
 
     def _make(self, action: Action, now: Fingerprint) -> Outputs:
         begun = time.monotonic()

@@ -61,11 +61,20 @@ class Local:
         environment = environment_of(action, folder)
         ending = self.processes.run(command, folder, environment, log, TIME_LIMITS.get(action.makes, TIME_LIMIT))
         if ending.status != 0 or ending.timed_out:
-            raise self._failed(action, folder, log, str(ending), ending.status == REFUSED, write_by_hand(folder, command, environment))
+            raise self._failed(
+                action, folder, log, str(ending), ending.status == REFUSED, write_by_hand(folder, command, environment)
+            )
         try:
             outputs = collect(action, now, self.content, folder)
         except MegbuildError as error:
-            raise self._failed(action, folder, log, str(error).removeprefix(f"{action.id}: "), False, write_by_hand(folder, command, environment)) from None
+            raise self._failed(
+                action,
+                folder,
+                log,
+                str(error).removeprefix(f"{action.id}: "),
+                False,
+                write_by_hand(folder, command, environment),
+            ) from None
         kept = self.content.put_file(log)
         shutil.rmtree(folder, ignore_errors=True)
         return outputs, kept
@@ -81,7 +90,9 @@ class Local:
         with self._installing:
             return provision(toolchain, self.cache, self.say)
 
-    def _failed(self, action: Action, folder: Path, log: Path, message: str, refused: bool, by_hand: str) -> ActionFailed:
+    def _failed(
+        self, action: Action, folder: Path, log: Path, message: str, refused: bool, by_hand: str
+    ) -> ActionFailed:
         """The failure, with the worker's own sentence when it refused, else with the end of its log."""
         tail = log_tail(log, self.root, folder / "in" / "source")
         if refused and (folder / REFUSAL).is_file():

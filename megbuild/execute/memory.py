@@ -61,7 +61,15 @@ class Memory:
         """What the plan may know of an action."""
         return Known(self.last(action.id), self.last_outputs(action.id), self.stored, self.damage(action.id))
 
-    def keep(self, action: Action, now: Fingerprint, outputs: Outputs, log: Digest | None, seconds: float, toolchain: Toolchain | None) -> None:
+    def keep(
+        self,
+        action: Action,
+        now: Fingerprint,
+        outputs: Outputs,
+        log: Digest | None,
+        seconds: float,
+        toolchain: Toolchain | None,
+    ) -> None:
         """Put the result of one execution into the store, for every workspace."""
         self._records.put(
             Record(

@@ -41,7 +41,9 @@ class Processes:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     stopped: bool = False
 
-    def run(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, seconds: float) -> Ending:
+    def run(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, seconds: float
+    ) -> Ending:
         """Run to the end with exactly ``environment``; output and errors go to ``log``.
 
         :param seconds: the wall time after which the process and its children are killed.
@@ -51,7 +53,13 @@ class Processes:
                 if self.stopped:
                     return Ending(-signal.SIGINT)
                 process = subprocess.Popen(
-                    command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                    command,
+                    cwd=folder,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
                 )
                 self._running.add(process)
             timed_out = False

@@ -29,14 +29,20 @@ class Told:
     reasons: tuple[str, ...]
 
 
-def record(memory: Memory, planned: Sequence[Planned], done: Mapping[str, Done], complete: bool, selection: str, summary: str) -> tuple[str, ...]:
+def record(
+    memory: Memory, planned: Sequence[Planned], done: Mapping[str, Done], complete: bool, selection: str, summary: str
+) -> tuple[str, ...]:
     """Save the state and the history; note that the selection is up to date when it is.
 
     :param complete: whether everything that was asked for exists now.
     :param summary: the line that answers the next build when nothing has changed.
     :returns: the files that changed while the build ran: what was made of them is stale already.
     """
-    told = {id: Told(step.verb.value, tuple(map(str, step.reasons))) for id, step in done.items() if step.verb is not Verb.KEEP}
+    told = {
+        id: Told(step.verb.value, tuple(map(str, step.reasons)))
+        for id, step in done.items()
+        if step.verb is not Verb.KEEP
+    }
     for step in planned:
         if step.decision.verb is Verb.KEEP and step.now and (seen := _cosmetic(memory, step)):
             told[step.id] = Told(Verb.KEEP.value, tuple(map(str, seen)))
@@ -56,7 +62,7 @@ def history(root: Path) -> dict[str, Told]:
     try:
         stored: dict[str, Any] = json.loads((private_folder(root) / HISTORY).read_text())
         return {id: Told(entry["verb"], tuple(entry["reasons"])) for id, entry in stored.items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
@@ -64,7 +70,11 @@ def _save_history(root: Path, told: Mapping[str, Told]) -> None:
     if not told:
         return
     merged = {**history(root), **told}
-    text = json.dumps({id: {"verb": entry.verb, "reasons": list(entry.reasons)} for id, entry in merged.items()}, indent=1, sort_keys=True)
+    text = json.dumps(
+        {id: {"verb": entry.verb, "reasons": list(entry.reasons)} for id, entry in merged.items()},
+        indent=1,
+        sort_keys=True,
+    )
     place(private_folder(root) / HISTORY, text.encode())
 
 

@@ -85,14 +85,18 @@ class _Draft:
         return action.id
 
 
-def analyse(workspace: Workspace, targets: Iterable[Target], environments: Mapping[str, Toolchain], files: Files, code: Code) -> Graph:
+def analyse(
+    workspace: Workspace, targets: Iterable[Target], environments: Mapping[str, Toolchain], files: Files, code: Code
+) -> Graph:
     """The actions that make and verify ``targets``.
 
     :param environments: for every ``environment`` lock that a model names, MegEngine's toolchain with it added.
     :param code: where megbuild's own code lies that the results depend on.
     :raises MegbuildError: with everything that the models' own files make impossible (MB210 to MB214).
     """
-    draft = _Draft(workspace, files, code, toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}})
+    draft = _Draft(
+        workspace, files, code, toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}}
+    )
     aims: list[Aim] = []
     problems: list[Problem] = []
     for target in targets:
@@ -176,7 +180,10 @@ def _convert(draft: _Draft, model: Model, step: Step, before: str, environment: 
         rule=step.rule,
         function=rule.function,
         request_inputs=request,
-        request_outputs={"artifact": [f"out/{ARTIFACT}/{name}" for name in artifact], **{_stem(name): [f"out/{name}"] for name in beside}},
+        request_outputs={
+            "artifact": [f"out/{ARTIFACT}/{name}" for name in artifact],
+            **{_stem(name): [f"out/{name}"] for name in beside},
+        },
         inputs=inputs,
         outputs=(ARTIFACT, *beside),
         options=dict(step.options),
@@ -189,19 +196,31 @@ def _convert(draft: _Draft, model: Model, step: Step, before: str, environment: 
 _VERBS = {"weights": "train", "tm": "trace"}
 
 
-def _need(draft: _Draft, model: Model, step: Step, need: str, request: dict[str, list[str]], environment: Toolchain | None) -> list[Leaf | Product]:
+def _need(
+    draft: _Draft, model: Model, step: Step, need: str, request: dict[str, list[str]], environment: Toolchain | None
+) -> list[Leaf | Product]:
     """What a step reads beside the road: calibration samples, or a format made from another start (weights)."""
     if need == "calibration":
         leaves = _globbed(draft, model.calibration, "in/calibration")
         if not leaves:
-            raise fail("MB211", f"{model.label}: {step.rule.name} needs calibration samples", 'add calibration = "calib/*.npy" to the model: real inputs, some hundred', model.where)
+            raise fail(
+                "MB211",
+                f"{model.label}: {step.rule.name} needs calibration samples",
+                'add calibration = "calib/*.npy" to the model: real inputs, some hundred',
+                model.where,
+            )
         request["calibration"] = [leaf.path for leaf in leaves]
         return list(leaves)
     if need == "weights" and model.train is None:
         return []
     road = side_road(draft.workspace.rules, "training", need)
     if road is None or model.train is None:
-        raise fail("MB212", f"{model.label}: {step.rule.name} needs {need}, and no rule makes it from training code", "", model.where)
+        raise fail(
+            "MB212",
+            f"{model.label}: {step.rule.name} needs {need}, and no rule makes it from training code",
+            "",
+            model.where,
+        )
     made = ""
     for side in road:
         made = _convert(draft, model, side, made, environment)
@@ -220,7 +239,9 @@ def _reference(draft: _Draft, target: Target, trail: list[str], environment: Too
             raise _nothing_to_compare_with(model, target)
         for side in road:
             made = _convert(draft, model, side, made, environment)
-    runner = next((rule for rule in draft.workspace.rules if rule.rule.produces == REFERENCE and rule.rule.runs_on), None)
+    runner = next(
+        (rule for rule in draft.workspace.rules if rule.rule.produces == REFERENCE and rule.rule.runs_on), None
+    )
     if runner is None:
         raise _nothing_to_compare_with(model, target)
     samples = _globbed(draft, model.samples, "in/samples")
@@ -233,7 +254,10 @@ def _reference(draft: _Draft, target: Target, trail: list[str], environment: Too
         toolchain=_toolchain(draft, runner, runner.rule.run_toolchain or runner.rule.toolchain),
         rule=runner,
         function="expect",
-        request_inputs={"artifact": _artifact_files(draft, made, "in/artifact"), "samples": [leaf.path for leaf in samples]},
+        request_inputs={
+            "artifact": _artifact_files(draft, made, "in/artifact"),
+            "samples": [leaf.path for leaf in samples],
+        },
         request_outputs={"results": ["out/results"]},
         inputs=[Product("in/artifact", made, ARTIFACT), *samples],
         outputs=("results",),
@@ -248,14 +272,22 @@ def _nothing_to_compare_with(model: Model, target: Target) -> MegbuildError:
 def _measure(draft: _Draft, target: Target, made: str, expected: str) -> str:
     """The action that runs an artifact on its runtime and compares it with what the reference answered."""
     model = target.model
-    rule = target.road[-1].rule if target.road else next(r for r in draft.workspace.rules if r.rule.produces == target.hardware.format)
+    rule = (
+        target.road[-1].rule
+        if target.road
+        else next(r for r in draft.workspace.rules if r.rule.produces == target.hardware.format)
+    )
     samples = _globbed(draft, model.samples, "in/samples")
     request = {
         "artifact": _artifact_files(draft, made, "in/artifact"),
         "expected": [f"in/expected/{result.name}.npy" for result in model.results],
         "samples": [leaf.path for leaf in samples],
     }
-    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), Product("in/expected", expected, "results"), *samples]
+    inputs: list[Leaf | Product] = [
+        Product("in/artifact", made, ARTIFACT),
+        Product("in/expected", expected, "results"),
+        *samples,
+    ]
     if model.labels:
         inputs.append(_file(draft, model.labels, "in/labels.npy"))
         request["labels"] = ["in/labels.npy"]
@@ -276,13 +308,17 @@ def _measure(draft: _Draft, target: Target, made: str, expected: str) -> str:
         request_outputs={"measures": ["out/measures.json"]},
         inputs=inputs,
         outputs=("measures.json",),
-        options={name: value for name, value in builder.options.items() if not name.startswith("declared.")} if builder.toolchain else {},
+        options={name: value for name, value in builder.options.items() if not name.startswith("declared.")}
+        if builder.toolchain
+        else {},
     )
 
 
 def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
     """The verdict of an output: thresholds and budget against the measures; computed by the core."""
-    asked = {f"verify.{f.name}": v for f in fields(Thresholds) if (v := getattr(target.output.verify, f.name)) is not None}
+    asked = {
+        f"verify.{f.name}": v for f in fields(Thresholds) if (v := getattr(target.output.verify, f.name)) is not None
+    }
     if target.output.budget.size_mb is not None:
         asked["budget.size_mb"] = target.output.budget.size_mb
     if target.hardware.runs_here is False:
@@ -379,13 +415,25 @@ def _declared(model: Model) -> dict[str, Scalar]:
 
 
 def _training_code(draft: _Draft, model: Model, entry: str) -> list[Leaf]:
-    closure = sources.closure(entry, lambda path: draft.files.digest(path) is not None, draft.files.text, meaning=model.hash == "meaning")
+    closure = sources.closure(
+        entry, lambda path: draft.files.digest(path) is not None, draft.files.text, meaning=model.hash == "meaning"
+    )
     leaves = []
     for file in closure:
         content = file.text.encode()
-        leaves.append(Leaf(f"in/source/{file.path}", digest_bytes(content), file.path, content=content, seen=digest_bytes(file.written.encode()).sha256))
+        leaves.append(
+            Leaf(
+                f"in/source/{file.path}",
+                digest_bytes(content),
+                file.path,
+                content=content,
+                seen=digest_bytes(file.written.encode()).sha256,
+            )
+        )
     staged = {leaf.path for leaf in leaves}
-    return leaves + [leaf for path in model.data if (leaf := _file(draft, path, f"in/source/{path}")).path not in staged]
+    return leaves + [
+        leaf for path in model.data if (leaf := _file(draft, path, f"in/source/{path}")).path not in staged
+    ]
 
 
 def _file(draft: _Draft, path: str, staged: str) -> Leaf:
@@ -406,7 +454,11 @@ def _toolchain(draft: _Draft, rule: InstalledRule, name: str) -> Toolchain:
     try:
         return draft.toolchains[name]
     except KeyError:
-        raise fail("MB213", f"rule {rule.name} names a toolchain {name} that does not exist", "a toolchain is a folder with a toolchain.toml in rules/toolchains or the rule's own folder") from None
+        raise fail(
+            "MB213",
+            f"rule {rule.name} names a toolchain {name} that does not exist",
+            "a toolchain is a folder with a toolchain.toml in rules/toolchains or the rule's own folder",
+        ) from None
 
 
 def _artifact_files(draft: _Draft, action: str, folder: str) -> list[str]:

@@ -64,5 +64,7 @@ def differences(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Reason,
 
 def cosmetic(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Reason, ...]:
     """The files whose bytes changed while what they mean did not."""
-    names = sorted(name.partition(":")[2] for name in now if name.startswith(SEEN) and name in was and was[name] != now[name])
+    names = sorted(
+        name.partition(":")[2] for name in now if name.startswith(SEEN) and name in was and was[name] != now[name]
+    )
     return tuple(Reason(f"cosmetic:{name}") for name in names if was.get(f"file:{name}") == now.get(f"file:{name}"))

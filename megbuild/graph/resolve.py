@@ -78,7 +78,14 @@ def _target(workspace: Workspace, model: Model, output: Output) -> Target:
         via = f" through {', '.join(output.via)}" if output.via else ""
         there = ", ".join(routes.reachable(workspace.rules, start, direct=output.direct)) or "nothing"
         raise MegbuildError(
-            (Problem("MB201", f"{label}: no rule leads from {start} to {hardware.format}{via}", f"from {start} the installed rules make {there}", output.where),)
+            (
+                Problem(
+                    "MB201",
+                    f"{label}: no rule leads from {start} to {hardware.format}{via}",
+                    f"from {start} the installed rules make {there}",
+                    output.where,
+                ),
+            )
         )
     return Target(model, output, hardware, steps(label, road, hardware.options, output))
 
@@ -94,7 +101,11 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
     for edge, following in zip(road, (*road[1:], None), strict=True):
         required = following.rule.requires.get(edge.rule.produces, {}) if following else {}
         values: dict[str, Scalar] = {}
-        problems += [_unheard(label, name, value, edge, following, output) for name, value in required.items() if name not in edge.rule.options]
+        problems += [
+            _unheard(label, name, value, edge, following, output)
+            for name, value in required.items()
+            if name not in edge.rule.options
+        ]
         for name, option in sorted(edge.rule.options.items()):
             value = output.options.get(name, preset.get(name, output.inherited.get(name, option.default)))
             if name in required:
@@ -104,7 +115,9 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
             complaint = option.complaint(value)
             values[name] = float(value) if isinstance(option.default, float) and not complaint else value
             if complaint:
-                problems.append(Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where)))
+                problems.append(
+                    Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where))
+                )
         settled.append(Step(edge, tuple(values.items())))
     if problems:
         raise MegbuildError(tuple(problems))
@@ -120,11 +133,20 @@ def _unknown(label: str, road: routes.Road, output: Output) -> list[Problem]:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"this road's options are: {', '.join(known) or 'none'}"
         way = " -> ".join(edge.name for edge in road) or "nothing to convert"
-        problems.append(Problem("MB202", f"{label}: no step of its road ({way}) has an option {name}", hint, output.places.get(name, output.where)))
+        problems.append(
+            Problem(
+                "MB202",
+                f"{label}: no step of its road ({way}) has an option {name}",
+                hint,
+                output.places.get(name, output.where),
+            )
+        )
     return problems
 
 
-def _forbidden(label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output) -> Problem:
+def _forbidden(
+    label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output
+) -> Problem:
     asker = following.name if following else ""
     return Problem(
         "MB203",
@@ -134,7 +156,9 @@ def _forbidden(label: str, name: str, wanted: Scalar, edge: InstalledRule, follo
     )
 
 
-def _unheard(label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output) -> Problem:
+def _unheard(
+    label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output
+) -> Problem:
     asker = following.name if following else ""
     message = f"{label}: {asker} needs its {edge.rule.produces} made with {name} = {wanted}, and {edge.name} has no option {name}"
     return Problem("MB204", message, "mend the rule that requires it", output.where)

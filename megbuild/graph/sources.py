@@ -152,7 +152,9 @@ def _module(parts: list[str], bases: tuple[str, ...], exists: Exists) -> Iterato
         files = []
         for depth in range(1, len(parts) + 1):
             stem = PurePosixPath(base, *parts[:depth])
-            files += [str(name) for name in (stem / "__init__.py", stem.with_name(stem.name + ".py")) if exists(str(name))]
+            files += [
+                str(name) for name in (stem / "__init__.py", stem.with_name(stem.name + ".py")) if exists(str(name))
+            ]
         if not parts and exists(str(PurePosixPath(base, "__init__.py"))):
             files = [str(PurePosixPath(base, "__init__.py"))]
         if files:

@@ -91,7 +91,9 @@ def _thresholds(options: Mapping[str, Any], measures: Mapping[str, Any]) -> dict
     thresholds = dict(DEFAULTS.get(precision if precision in DEFAULTS else "", {}))
     if measures["synthetic"]:
         thresholds.pop("top1", None)
-    thresholds |= {name.removeprefix("verify."): float(value) for name, value in options.items() if name.startswith("verify.")}
+    thresholds |= {
+        name.removeprefix("verify."): float(value) for name, value in options.items() if name.startswith("verify.")
+    }
     return {name: thresholds[name] for name in METRICS if name in thresholds}
 
 
@@ -106,7 +108,9 @@ def _miss(metric: str, limit: float, measures: Mapping[str, Any]) -> list[str]:
             continue
         value = measured["agreement"] if metric in ("top1", "top5") else measured["worst"]
         # written so that NaN, for which every comparison is false, misses
-        kept = abs(value - 1) <= limit if metric == "scale" else value <= limit if metric == "max_abs" else value >= limit
+        kept = (
+            abs(value - 1) <= limit if metric == "scale" else value <= limit if metric == "max_abs" else value >= limit
+        )
         if not kept:
             bound = "at most" if metric == "max_abs" else "within" if metric == "scale" else "at least"
             asked = f"{limit:g} of 1" if metric == "scale" else f"{limit:g}"
@@ -124,9 +128,17 @@ def _miss_accuracy(metric: str, limit: float, measures: Mapping[str, Any]) -> li
     if accuracy is None or reference is None:
         return [f"{metric} is asked for, but the model declares no labels"]
     if metric == "accuracy":
-        return [] if accuracy >= limit else [f"accuracy is {accuracy:.4f} on {measures['samples']} samples, asked at least {limit:g}"]
+        return (
+            []
+            if accuracy >= limit
+            else [f"accuracy is {accuracy:.4f} on {measures['samples']} samples, asked at least {limit:g}"]
+        )
     drop = reference - accuracy
-    return [] if drop <= limit else [f"accuracy drops by {drop:.4f} ({reference:.4f} -> {accuracy:.4f}), asked at most {limit:g}"]
+    return (
+        []
+        if drop <= limit
+        else [f"accuracy drops by {drop:.4f} ({reference:.4f} -> {accuracy:.4f}), asked at most {limit:g}"]
+    )
 
 
 def _not_finite(results: Mapping[str, Any]) -> list[str]:

@@ -83,7 +83,13 @@ def test_comments_run_nothing(toy: Any) -> None:
 def test_a_changed_threshold_only_judges(toy: Any) -> None:
     toy.build()
     text = (toy.root / "MODELS.toml").read_text()
-    toy.write({"MODELS.toml": text.replace("[models.net.outputs.onnx]", "[models.net.outputs.onnx]\nverify = { cosine = 0.5 }")})
+    toy.write(
+        {
+            "MODELS.toml": text.replace(
+                "[models.net.outputs.onnx]", "[models.net.outputs.onnx]\nverify = { cosine = 0.5 }"
+            )
+        }
+    )
     rows = toy.build()
     assert toy.ran == []
     assert [done.action.id for done in toy.heard.done if done.verb is Verb.RUN] == ["//:net@onnx"]
@@ -286,7 +292,9 @@ def test_without_keep_going_the_rest_is_not_reached(toy: Any, fails: Any, jobs: 
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("error", [MegbuildError(()), Moved("x.py"), ValueError("two\nlines"), UnicodeDecodeError("utf-8", b"", 0, 1, "bad")])
+@pytest.mark.parametrize(
+    "error", [MegbuildError(()), Moved("x.py"), ValueError("two\nlines"), UnicodeDecodeError("utf-8", b"", 0, 1, "bad")]
+)
 def test_whatever_breaks_in_a_runner_ends_the_build_and_what_runs(toy: Any, jobs: int, error: Exception) -> None:
     def breaks(action: Action, folder: Path) -> None:
         raise error

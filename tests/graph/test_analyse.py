@@ -26,7 +26,10 @@ def graph(toy: Any, outputs: str, head: str = HEAD) -> Any:
 
 
 def test_outputs_share_the_steps_of_their_roads(toy: Any) -> None:
-    actions = graph(toy, "    [models.net.outputs.onnx]\n    [models.net.outputs.chip]\n    [models.net.outputs.second]\n    hardware = 'chip'\n").actions
+    actions = graph(
+        toy,
+        "    [models.net.outputs.onnx]\n    [models.net.outputs.chip]\n    [models.net.outputs.second]\n    hardware = 'chip'\n",
+    ).actions
     assert sorted(actions) == [
         "//:net#expected", "//:net#npu-b", "//:net#npu-b+measured", "//:net#onnx", "//:net#onnx+measured", "//:net#tm",
         "//:net@chip", "//:net@onnx", "//:net@second",
@@ -41,7 +44,9 @@ def test_every_action_stands_after_those_it_needs(toy: Any) -> None:
 
 
 def test_two_roads_to_one_format_are_two_actions_whose_names_do_not_depend_on_contents(toy: Any) -> None:
-    outputs = "    [models.net.outputs.chip]\n    [models.net.outputs.other]\n    hardware = 'chip'\n    via = 'caffe'\n"
+    outputs = (
+        "    [models.net.outputs.chip]\n    [models.net.outputs.other]\n    hardware = 'chip'\n    via = 'caffe'\n"
+    )
     first = graph(toy, outputs)
     roads = [[step.rule.name for step in aim.target.road] for aim in first.aims]
     assert roads == [["trace/tm", "onnx", "npu"], ["trace/tm", "to_caffe", "npu"]]
@@ -119,5 +124,7 @@ def test_a_plan_never_keeps_what_rests_on_something_else(toy: Any) -> None:
             if rests.intersection(product.action for product in action.products):
                 rests.add(action.id)
         assert {id for id, step in planned.items() if step.decision.verb is not Verb.KEEP} == rests
-        damaged = plan(graph_, lambda id: Known(memory.last(id), memory.last_outputs(id), lambda key: None, (Reason("edited:x"),)))
+        damaged = plan(
+            graph_, lambda id: Known(memory.last(id), memory.last_outputs(id), lambda key: None, (Reason("edited:x"),))
+        )
         assert all(step.decision.verb is Verb.RUN for step in damaged)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 OURS = sorted(path for room in ("examples", "rules", "megbuild", "tests") for path in (ROOT / room).rglob("*.py"))
 
 EVERYTHING = r'''
-"""Doc 'string' "with" quotes \ and a é tab	and
+"""Doc 'string' "with" quotes \\ and a é tab	and
 lines."""
 from __future__ import annotations
 import a.b as c, d
@@ -114,7 +114,9 @@ def same_tree(text: str) -> str:
     return shown
 
 
-@pytest.mark.parametrize("statement", [EVERYTHING, *(ast.get_source_segment(EVERYTHING, node) for node in ast.parse(EVERYTHING).body)])
+@pytest.mark.parametrize(
+    "statement", [EVERYTHING, *(ast.get_source_segment(EVERYTHING, node) for node in ast.parse(EVERYTHING).body)]
+)
 def test_everything_keeps_its_tree(statement: str) -> None:
     same_tree(statement)
 

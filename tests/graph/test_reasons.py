@@ -43,7 +43,9 @@ def test_what_the_user_changed_comes_first_and_what_follows_from_it_is_left_out(
     was = {"from://:a#tm": "1", "file:b": "1", "option:o": "1", "request:request": "1", "seen:b": "1", "code:c": "1"}
     now = {"from://:a#tm": "2", "file:a": "1", "file:b": "1", "option:o": "2", "request:request": "2", "seen:b": "2"}
     assert [reason.what for reason in differences(was, now)] == ["file:a", "option:o", "from://:a#tm", "code:c"]
-    assert [reason.what for reason in differences({"request:request": "1"}, {"request:request": "2"})] == ["request:request"]
+    assert [reason.what for reason in differences({"request:request": "1"}, {"request:request": "2"})] == [
+        "request:request"
+    ]
 
 
 def test_only_files_that_mean_the_same_are_cosmetic() -> None:
@@ -52,12 +54,26 @@ def test_only_files_that_mean_the_same_are_cosmetic() -> None:
     assert [str(reason) for reason in cosmetic(was, now)] == ["a changed (comments or formatting only)"]
 
 
-names = st.sampled_from(["file:a", "file:b", "option:o", "declared:input 1", "from:x", "code:c", "toolchain:t", "environment:E", "request:request"])
+names = st.sampled_from(
+    [
+        "file:a",
+        "file:b",
+        "option:o",
+        "declared:input 1",
+        "from:x",
+        "code:c",
+        "toolchain:t",
+        "environment:E",
+        "request:request",
+    ]
+)
 components = st.dictionaries(names, st.sampled_from("123"), max_size=6)
 
 
 @given(components, components, st.booleans(), st.booleans())
-def test_nothing_is_kept_when_anything_differs(was: dict[str, str], now: dict[str, str], stored: bool, damaged: bool) -> None:
+def test_nothing_is_kept_when_anything_differs(
+    was: dict[str, str], now: dict[str, str], stored: bool, damaged: bool
+) -> None:
     damage = (Reason("edited:x"),) if damaged else ()
     decision = decide(str(sorted(now.items())), now, Last(str(sorted(was.items())), was), damage, stored=stored)
     assert (decision.verb is Verb.KEEP) == (was == now and not damaged)

@@ -16,7 +16,9 @@ def rule(name: str, consumes: str, produces: str, **rest: Any) -> InstalledRule:
     return InstalledRule(name, Rule(consumes, produces, (f".{produces}",), "toy", **rest), f"/{name}")
 
 
-ONNX = rule("onnx", "tm", "onnx", options={"opset": Option(12, range=(7, 12)), "clip": Option(0.5), "fold": Option(True)})
+ONNX = rule(
+    "onnx", "tm", "onnx", options={"opset": Option(12, range=(7, 12)), "clip": Option(0.5), "fold": Option(True)}
+)
 NPU = rule("npu", "onnx", "npu", options={"opset": Option(1), "target": Option("a")}, requires={"onnx": {"opset": 11}})
 
 
@@ -43,7 +45,10 @@ def test_what_the_next_step_requires_is_for_the_step_before_it_only() -> None:
     ("given", "said"),
     [
         ({"opset": 9}, "//:m@o: opset = 9 contradicts npu, which needs its onnx made with opset = 11 [MB203]"),
-        ({"targt": "b"}, "//:m@o: no step of its road (onnx -> npu) has an option targt [MB202]\n  hint: did you mean target?"),
+        (
+            {"targt": "b"},
+            "//:m@o: no step of its road (onnx -> npu) has an option targt [MB202]\n  hint: did you mean target?",
+        ),
         ({"clip": "x"}, "//:m@o: clip must be a number, not a string [MB202]"),
     ],
 )

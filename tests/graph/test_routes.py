@@ -39,7 +39,9 @@ def fewest_steps(edges: Edges, start: str, goal: str, direct: bool) -> int | Non
 
 
 @given(edges_of_a_graph, st.sampled_from(FORMATS), st.sampled_from(FORMATS), st.booleans(), st.randoms())
-def test_a_road_is_connected_shortest_and_the_same_in_every_order(edges: Edges, start: str, goal: str, direct: bool, random: st.DataObject) -> None:
+def test_a_road_is_connected_shortest_and_the_same_in_every_order(
+    edges: Edges, start: str, goal: str, direct: bool, random: st.DataObject
+) -> None:
     rules = installed(edges)
     road = routes.shortest(rules, start, goal, direct=direct)
     shuffled = list(rules)

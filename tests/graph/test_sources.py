@@ -44,7 +44,15 @@ def shown(text: str) -> str:
     ],
 )
 def test_what_an_import_brings(statement: str, found: set[str]) -> None:
-    files = {"code/main.py": statement, "a/__init__.py": "", "a/b.py": "", "space/inner.py": "", "code/beside.py": "", "top.py": "", "beside.py": ""}
+    files = {
+        "code/main.py": statement,
+        "a/__init__.py": "",
+        "a/b.py": "",
+        "space/inner.py": "",
+        "code/beside.py": "",
+        "top.py": "",
+        "beside.py": "",
+    }
     assert set(read(files, "code/main.py")) == {"code/main.py", *found}
 
 
@@ -159,7 +167,10 @@ def build(path):
 '''.lstrip("\n")
 
 
-@pytest.mark.parametrize("words", ["import os", "def build", "values = [", "if path", 'return f"', "elif", "raise ValueError", "return values"])
+@pytest.mark.parametrize(
+    "words",
+    ["import os", "def build", "values = [", "if path", 'return f"', "elif", "raise ValueError", "return values"],
+)
 def test_lines_are_found_again(words: str) -> None:
     """For every statement: the line of the canonical form that it became is mapped back to where it began."""
     staged = canonical(ast.parse(WRITTEN), WRITTEN)
@@ -176,7 +187,10 @@ def test_a_line_of_a_traceback_is_found_again(tmp_path: Path) -> None:
     exec(compile(staged, "staged.py", "exec"), names)
     with pytest.raises(ValueError, match="broken") as error:
         names["build"]("")  # type: ignore[operator]
-    assert written_line(WRITTEN, error.traceback[-1].lineno + 1) == WRITTEN.splitlines().index("        raise ValueError(") + 1
+    assert (
+        written_line(WRITTEN, error.traceback[-1].lineno + 1)
+        == WRITTEN.splitlines().index("        raise ValueError(") + 1
+    )
 
 
 def test_a_file_staged_as_it_is_keeps_its_lines() -> None:

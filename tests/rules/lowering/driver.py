@@ -1,8 +1,9 @@
 """Converts and runs many small networks in one process of the mgeconvert toolchain: ``driver.py <request> <answers>``.
 
 The request names the repository, a scratch folder and the cells: ``[case, format, lowering]``. The answers are lines of
-JSON, one for each cell: ``ok`` with the error, ``refused`` with what was said, or ``broken`` with the traceback. Cells
-go through the rules' own workers, as in a build.
+JSON, one for each cell: ``ok`` with the error, ``refused`` with what was said, ``unusable`` where a file was written
+that is not what was declared or does not run, or ``broken`` with the traceback. Cells go through the rules' own workers,
+as in a build.
 """
 
 from __future__ import annotations
@@ -116,16 +117,20 @@ def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: D
         settings={},
         folder=folder,
     )
-    module = load.load(worker)
+    module, paths = load.load(worker), asked.outputs["artifact"]
     try:
         with _stock_restored(format):
             module.build(asked)
-        paths = asked.outputs["artifact"]
         contract.check(module.describe(paths), traced.inputs, traced.results, paths[0].name)
         (given,) = list(module.run(paths, [traced.feed], asked))
-        return {"outcome": "ok", "error": _error(given, traced.expected)}
+        answer = {"outcome": "ok", "error": _error(given, traced.expected), "said": ""}
     except job.Refusal as refusal:
-        return {"outcome": "refused", "said": str(refusal)}
+        answer = {"outcome": "unusable" if paths[0].exists() else "refused", "said": str(refusal)}
+    except Exception:
+        answer = {"outcome": "unusable" if paths[0].exists() else "broken", "said": traceback.format_exc()}
+    if format == "tflite" and paths[0].exists():
+        answer["aligned"] = _aligned(paths[0].read_bytes())
+    return answer
 
 
 class _stock_restored:  # noqa: N801
@@ -149,10 +154,24 @@ def _error(given: Dict[str, Any], expected: Dict[str, Any]) -> float:
 
     worst = 0.0
     for name, wanted in expected.items():
+        if given[name].shape != wanted.shape:
+            return 1e30
         if wanted.size:
             apart = np.abs(given[name].astype("float64") - wanted.astype("float64")).max()
             worst = max(worst, float(apart / (np.abs(wanted.astype("float64")).max() + 1e-9)))
     return worst if np.isfinite(worst) else 1e30
+
+
+def _aligned(file: bytes) -> bool:
+    """Whether the data of every buffer of a TFLite file stands where the schema wants it."""
+    from mgeconvert.backend import ir_to_tflite
+
+    sys.path.extend(ir_to_tflite.__path__)  # the generated schema imports itself as a module of no package
+    from tflite.Model import Model
+
+    model = Model.GetRootAsModel(file, 0)
+    tables = [model.Buffers(i)._tab for i in range(model.BuffersLength())]
+    return all(table.Vector(table.Offset(4)) % 16 == 0 for table in tables if table.Offset(4))
 
 
 if __name__ == "__main__":

@@ -144,21 +144,6 @@ def _resizing(length: int, wanted: int, kind: str, align_corners: bool) -> Array
     return np.ascontiguousarray(resized[:, 0, 0].T)
 
 
-def windows(p: Primitives, kind: str, x: Value, bounds: List[List[Tuple[int, int]]]) -> Value:
-    """``mean`` or ``max`` over windows of any size: ``bounds`` gives start and stop of each, for height and width."""
-    if kind == "mean":
-        for axis, spans in zip((3, 2), reversed(bounds)):
-            matrix = np.zeros((len(spans), x.shape[axis]), np.float32)
-            for row, (start, stop) in enumerate(spans):
-                matrix[row, start:stop] = 1.0 / (stop - start)
-            x = along(p, x, axis, matrix)
-        return x
-    for axis, spans in zip((3, 2), reversed(bounds)):
-        parts = [p.reduce("max", p.slice(x, axis, start, stop), [axis], True) for start, stop in spans]
-        x = p.concat(parts, axis)
-    return x
-
-
 def gather_flat(p: Primitives, x: Value, indices: Any) -> Value:
     """``x.reshape(-1)[indices]``."""
     return p.gather(p.reshape(x, (-1,)), indices, 0)

@@ -30,7 +30,7 @@ def getitem(p: Primitives, x: Value, index: Any) -> Value:
         else:
             arrays[axis] = _indices(p, entry, x.shape[axis])
     if arrays:
-        if None in entries:
+        if any(entry is None for entry in entries):
             raise Unsupported("an index of arrays together with None", "functional.expand_dims for the new axis")
         return _gather(p, y, arrays, dropped)
     lengths = iter([y.shape[axis] for axis in range(y.ndim) if axis not in dropped])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+from typing import Any
 
 import megengine.functional as F
 import megengine.module as M
@@ -49,18 +49,13 @@ def avg_pool_module(p: Primitives, own: M.AvgPool2d, x: Value) -> Value:
 
 
 def _adaptive(p: Primitives, kind: str, x: Value, size: Any) -> Value:
+    """MegEngine's windows are all of one size, and so far apart as the lengths divide; other libraries' differ."""
     lengths, wanted = x.shape[2:], spread(size, 2)
     if wanted == (1, 1):
         return p.reduce(kind, x, [2, 3], True)
-    if not any(length % out for length, out in zip(lengths, wanted)):
-        kernel = tuple(length // out for length, out in zip(lengths, wanted))
-        return p.pool(kind, x, kernel, kernel, (0, 0))
-    return decompositions.windows(p, kind, x, [_bounds(length, out) for length, out in zip(lengths, wanted)])
-
-
-def _bounds(length: int, count: int) -> List[Tuple[int, int]]:
-    """Window i goes from floor(i * length / count) to ceil((i + 1) * length / count)."""
-    return [(i * length // count, -(-(i + 1) * length // count)) for i in range(count)]
+    stride = tuple(length // out for length, out in zip(lengths, wanted))
+    kernel = tuple(length - (out - 1) * step for length, out, step in zip(lengths, wanted, stride))
+    return p.pool(kind, x, kernel, stride, (0, 0))
 
 
 @function(F.adaptive_avg_pool2d)

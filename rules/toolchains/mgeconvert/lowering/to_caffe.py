@@ -40,9 +40,11 @@ class CaffeEmission(Primitives):
 
     def give(self, x: Value) -> IRTensor:
         """A result is made by a layer of its own, and no other layer reads it: that is what Caffe takes for a result."""
+        if x.ndim == 1:
+            raise Unsupported("OpenCV gives a result of one dimension a second one", "a reshape to (1, n)")
         source = self._blob(x)
         blob = source.stored[BLOB]
-        alone = self.to_give(blob) and len(blob.owner_opr.out_tensors) == 1
+        alone = self.to_give(blob) and len(blob.owner_opr.out_tensors) == 1 and x.uses == 1
         read = any(blob is tensor for node in self.graph.all_oprs for tensor in node.inp_tensors)
         return blob if alone and not read else self.power(source, x.tensor).stored[BLOB]
 
@@ -100,6 +102,9 @@ class CaffeEmission(Primitives):
     # Elementwise -----------------------------------------------------------------------------------------------------
 
     def emit_binary(self, kind: str, a: Value, b: Value, result: Tensor) -> Value:
+        if result.ndim == 1:  # OpenCV computes with two dimensions or more
+            rows = [x if x.ndim == 0 else self.reshape(x, (1, -1)) for x in (a, b)]
+            return self.reshape(self.binary(kind, *rows), (-1,))
         return caffe_elementwise.binary(self, kind, a, b, result)
 
     def emit_unary(self, kind: str, x: Value, result: Tensor, slope: float) -> Value:
@@ -151,6 +156,8 @@ class CaffeEmission(Primitives):
         return self.concat(parts, 1)
 
     def emit_concat(self, values: Sequence[Value], axis: int, result: Tensor) -> Value:
+        if result.ndim == 1:
+            return self.reshape(self.concat([self.reshape(value, (1, -1)) for value in values], 1), (-1,))
         parameter = caffe_pb2.ConcatParameter(axis=axis)
         value: Value = self.layer("Concat", [self._blob(value) for value in values], result, concat_param=parameter)
         return value
@@ -251,8 +258,7 @@ class CaffeEmission(Primitives):
         return self._convolved("Convolution", x, weight, bias, result, (stride, padding, dilation), groups, weight.shape[0])
 
     def takes_deconvolution(self, weight: Array, padding: Shape, output_padding: Shape, dilation: Shape) -> bool:
-        apart = weight.ndim == 4 and dilation[0] == dilation[1]
-        return apart and all(extra <= pad for extra, pad in zip(output_padding, padding))
+        return weight.ndim == 4 and set(dilation) == {1} and all(extra <= pad for extra, pad in zip(output_padding, padding))
 
     def emit_deconvolution(
         self, x: Value, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, output_padding: Shape, dilation: Shape, groups: int, result: Tensor

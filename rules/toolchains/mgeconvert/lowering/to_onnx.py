@@ -7,6 +7,7 @@ from typing import Any, List, Optional, Sequence, Set, Tuple
 import numpy as np
 import onnx
 import onnx.helper
+import onnx.numpy_helper
 import onnx.shape_inference
 from megengine import Tensor
 from mgeconvert.backend.ir_to_onnx import onnx_converter, onnx_op
@@ -50,7 +51,9 @@ class OnnxEmission(Primitives):
         self.graph.add_net_inputs(x.stored["plain"])
 
     def give(self, x: Value) -> IRTensor:
-        source = self._in(x)
+        if x.constant:
+            return self._op("Constant", [], x.tensor, value=onnx.numpy_helper.from_array(x.array)).stored["plain"]
+        source = x.stored["plain"]
         return source if self.to_give(source) else self._op("Identity", [x], x.tensor).stored["plain"]
 
     def stand_in(self, tensor: Tensor) -> Value:

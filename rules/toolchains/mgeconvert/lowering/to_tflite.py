@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from megengine import Tensor
+from mgeconvert.backend.ir_to_tflite.tflite.TensorType import TensorType
 from mgeconvert.converter_ir.ir_tensor import IRTensor
 
 from . import arithmetic, decompositions
@@ -48,12 +49,20 @@ class TfliteEmission(Primitives):
 
     def give(self, x: Value) -> IRTensor:
         layout = NHWC if x.ndim == 4 else PLAIN
-        source = self._in(x, layout)
+        source = self._in(self._computed(x) if x.constant else x, layout)
         if self.to_give(source):
             return source
         copy = self.tensor(source.shape, source.dtype)
         self.node("RESHAPE", [source, self._numbers(source.shape)], [copy])
         return copy
+
+    def _computed(self, x: Value) -> Value:
+        """A constant as the sum of itself and zero times the shape of an input: results must be computed."""
+        shape = self.tensor((len(self.graph.graph_inputs[0].shape),), np.int32)
+        self.node("SHAPE", [self.graph.graph_inputs[0]], [shape], OutType=TensorType.INT32)
+        lengths = Value(Tensor(np.asarray(self.graph.graph_inputs[0].shape, np.int32)), {PLAIN: shape})
+        nothing = self.cast(self.reduce("sum", self.mul(lengths, np.int32(0)), [0], True), x.dtype)
+        return self.reshape(self.add(self.reshape(x, (-1,)), nothing), x.shape)
 
     def stand_in(self, tensor: Tensor) -> Value:
         return Value(tensor, {PLAIN: self.tensor(tensor._tuple_shape, tensor.dtype)})

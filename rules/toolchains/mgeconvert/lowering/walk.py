@@ -58,11 +58,11 @@ def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Non
     walk.start(names, sample)
     for expr in walk.needed:
         walk.step(expr)
+    walk.finish(results)
     if walk.troubles:
         told = list(dict.fromkeys(map(str, walk.troubles)))  # a layer may use one operation twice
-        count = "one operation" if len(told) == 1 else f"{len(told)} operations"
-        raise Refusal(f"{into.format} cannot take {count} of this model: " + "; ".join(told))
-    walk.finish(results)
+        count = "one thing" if len(told) == 1 else f"{len(told)} things"
+        raise Refusal(f"{into.format} cannot express {count} in this model: " + "; ".join(told))
 
 
 class _Walk:
@@ -87,7 +87,11 @@ class _Walk:
         for node, name, array in zip(self.network.graph.inputs[1:], names, sample):
             value = Value(Tensor(array))
             self.into.path = name
-            self.into.take(value, name)
+            try:
+                self.into.take(value, name)
+            except Unsupported as why:
+                self._trouble(name, "", "input", why)
+                value = self.into.stand_in(value.tensor)
             self.into.name_new([])
             self.values[node._id] = value
 
@@ -139,12 +143,14 @@ class _Walk:
             for value, tensor in zip(values, reference):
                 _compare(value, tensor)
         except Unsupported as why:
-            instead = why.instead or substitutes.instead_of(table.called(expr), self.into.format)
-            place = expr.outputs[0].qualname
-            self.troubles.append(Trouble(path(expr), place, table.called(expr), why.reason, instead))
+            self._trouble(path(expr), expr.outputs[0].qualname, table.called(expr), why)
             values = [self.into.stand_in(tensor) for tensor in reference]
         self.into.name_new([tensor for value in values for tensor in value.stored.values()])
         return values
+
+    def _trouble(self, place: str, qualname: str, operation: str, why: Unsupported) -> None:
+        instead = why.instead or substitutes.instead_of(operation, self.into.format)
+        self.troubles.append(Trouble(place, qualname, operation, why.reason, instead))
 
     def _called_with(self, expr: Expr) -> Any:
         if isinstance(expr, Apply):
@@ -170,9 +176,13 @@ class _Walk:
         ends = []
         for node, name in zip(self.network.graph.outputs, names):
             self.into.path = name
-            ends.append((self.into.give(self.values[node._id]), name))
+            try:
+                ends.append((self.into.give(self.values[node._id]), name))
+            except Unsupported as why:
+                self._trouble(name, node.qualname, "result", why)
             self.into.name_new([])
-        self.into.finish(ends)
+        if not self.troubles:
+            self.into.finish(ends)
 
 
 def _needed(network: TracedModule) -> List[Expr]:

@@ -31,6 +31,11 @@ def broadcasts_five_axes(net, x, y):
     return x * y
 
 
+@case(IMAGE, c=conv(8, 8))
+def larger_of_two(net, x):
+    return F.maximum(net.c(x), x)
+
+
 @case(PAIR)
 def square_and_self(net, x):
     return x * x + (x + x) - F.square(x) / 3.0
@@ -95,9 +100,9 @@ def rounds(net, x):
     return F.round(x * 3.0)
 
 
-@case((4,), refused={"caffe": "floor"})
+@case(Whole((1, 9), 5, "float32", low=-4), refused={"caffe": "floor"})
 def rounds_halves_away_from_zero(net, x):
-    return F.round(F.round(x) * 0.5 + 0.0 * x)
+    return F.round(x * 0.5)
 
 
 @case(ROWS, refused={"caffe": "floor"})

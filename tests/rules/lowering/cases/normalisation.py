@@ -16,6 +16,11 @@ def batch_alone(net, x):
     return net.b(F.relu(x))
 
 
+@case(IMAGE, c=conv(8, 8), b=lambda: M.BatchNorm2d(8, eps=1e-1), d=conv(8, 4))
+def batch_in_the_middle(net, x):
+    return net.d(F.relu(net.b(net.c(x))))
+
+
 @case(IMAGE, c=conv(8, 8), b=lambda: M.BatchNorm2d(8))
 def batch_of_shared(net, x):
     y = net.c(x)

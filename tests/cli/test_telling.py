@@ -1,0 +1,129 @@
+"""What a user reads: progress, the table, and errors instead of tracebacks."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from megbuild.cli import progress, table
+from megbuild.cli.guard import INTERRUPTED, guarded
+from megbuild.errors import FAILED, USAGE, MegbuildError, Problem, fail
+from megbuild.execute.report import Row
+from megbuild.graph.reasons import Reason
+
+
+def test_plain_lines(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    toy.listen = progress.Lines
+    toy.build("//:net@onnx")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "run   //:net#weights  (never built)"
+    assert lines[1].startswith("done  //:net#weights  0.")
+    assert lines[-1] == "judge //:net@onnx  (never built)"
+    (toy.root / "out/net/onnx/net.onnx").unlink()
+    toy.build("//:net@onnx")
+    assert capsys.readouterr().out == "store //:net@onnx  (out/net/onnx/net.onnx was deleted)\n"
+
+
+def test_many_reasons_are_counted() -> None:
+    assert (
+        progress.told(tuple(Reason(f"file:{n}", "1", "2") for n in range(5)))
+        == "0 changed; 1 changed; 2 changed; and 2 more"
+    )
+    assert progress.told(()) == ""
+
+
+ROWS = [
+    Row(
+        "//a:m@x",
+        "built",
+        "out/a/m/x/m.mge",
+        "0",
+        1_234_567,
+        "Lite 1",
+        "pass",
+        4,
+        0.9876,
+        {"cosine": 0.99999, "top1": 1.0},
+        seconds=1.26,
+    ),
+    Row("//a:m@y", "refused", reason="no [such] operator"),
+    Row("//a:m@z", "up to date", size=999, verdict="not run"),
+]
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    table.show(ROWS, 2.345)
+    out = capsys.readouterr().out
+    first = next(line for line in out.splitlines() if line.startswith("//a:m@x"))
+    assert first.split() == [
+        "//a:m@x",
+        "out/a/m/x/m.mge",
+        "1.23",
+        "MB",
+        "Lite",
+        "1",
+        "pass,",
+        "cosine",
+        "0.99999,",
+        "top1",
+        "1,",
+        "4",
+        "samples",
+        "98.76",
+        "%",
+        "built",
+        "1.3",
+        "s",
+    ]
+    assert out.splitlines()[-1] == "3 outputs: 1 built, 1 refused, 1 up to date; 2.3 s"
+    assert len(next(line for line in out.splitlines() if line.startswith("//a:m@y")).split()) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, ""), (1, "0.0 kB"), (999, "1.0 kB"), (123_456, "123.5 kB"), (1_000_000, "1.00 MB")]
+)
+def test_sizes(count: int, said: str) -> None:
+    assert table.size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (fail("MB1", "wrong", "mend it"), USAGE, "wrong [MB1]\n  hint: mend it\n"),
+        (MegbuildError((Problem("MB1", "a"), Problem("MB2", "b")), FAILED), FAILED, "a [MB1]\nb [MB2]\n"),
+        (KeyboardInterrupt(), INTERRUPTED, "interrupted: what had finished is kept\n"),
+    ],
+)
+def test_errors_are_told_in_lines(
+    error: BaseException, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert guarded(work) == status
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_being_asked_to_end_is_an_interruption(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
+
+    def work() -> int:
+        signal.raise_signal(number)
+        return 0
+
+    if before[1] is signal.SIG_IGN and number is signal.SIGHUP:  # as under nohup: then it stays unheard
+        assert guarded(work) == 0
+    else:
+        assert guarded(work) == INTERRUPTED
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert guarded(lambda: signal.raise_signal(signal.SIGHUP) or 0) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
