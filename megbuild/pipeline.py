@@ -41,7 +41,7 @@ from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check
 from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
-from megbuild.graph.resolve import resolve
+from megbuild.graph.resolve import declared_actions, resolve
 from megbuild.graph.stale import Verb
 from megbuild.store.lock import acquire
 from megbuild.store.places import cache_folder, private_folder
@@ -103,6 +103,7 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     targets = resolve(workspace, _selected(workspace, asked))
     graph = analyse(workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE)
     check(graph)
+    memory.declared = frozenset(graph.actions) | declared_actions(workspace, {t.model.label: t.model for t in targets}.values())
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
     return Prepared(workspace, graph, planned, memory)
 

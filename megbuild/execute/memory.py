@@ -17,7 +17,7 @@ from megbuild.graph.stale import Last
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
 from megbuild.store.files import Files
-from megbuild.store.records import Record, RecordStore
+from megbuild.store.records import Component, Record, RecordStore
 from megbuild.store.state import Built, Published, State
 
 
@@ -33,15 +33,26 @@ class Memory:
         self.state = State.load(root, warn)
         self.files = Files(root, self.state.known)
         self._records = RecordStore(cache / "store", self.content, warn)
+        self.declared: frozenset[str] = frozenset()
+        """Every action that the selected models declare now, asked for or not."""
+        self._same_step: dict[str, list[str]] = {}
+        for id in self.state.built:
+            self._same_step.setdefault(step_of(id), []).append(id)
         self._looking = threading.RLock()
         self._of: dict[str, dict[str, Published]] = {}  # what stands in the workspace, by the action that it is of
         for path, published in self.state.published.items():
             self._of.setdefault(published.action, {})[path] = published
 
     def last(self, id: str) -> Last | None:
-        """What an action was last built from in this workspace."""
-        built = self.state.built.get(id)
-        return Last(built.key, {name: str(value) for name, value in built.components.items()}) if built else None
+        """What an action was last built from in this workspace.
+
+        An action that is new because an option of its step changed has the components of the one whose place it
+        took, so that a reason can say what changed, and no key: its result is not that one's.
+        """
+        if built := self.state.built.get(id):
+            return Last(built.key, _shown(built.components))
+        gone = [other for other in self._same_step.get(step_of(id), ()) if other not in self.declared]
+        return Last("", _shown(self.state.built[gone[0]].components)) if self.declared and len(gone) == 1 else None
 
     def last_outputs(self, id: str) -> Outputs:
         """What it made then."""
@@ -141,3 +152,14 @@ class Memory:
 
     def _published(self, id: str) -> dict[str, Published]:
         return dict(self._of.get(id, {}))
+
+
+def step_of(id: str) -> str:
+    """What an action's id says beside the options of its step: ``//p:m#onnx-11+measured`` is ``//p:m#onnx+measured``."""
+    model, sign, step = id.partition("#")
+    name, plus, what = step.partition("+")
+    return f"{model}{sign}{name.partition('-')[0]}{plus}{what}"
+
+
+def _shown(components: Mapping[str, Component]) -> dict[str, str]:
+    return {name: str(value) for name, value in components.items()}

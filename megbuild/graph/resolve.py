@@ -69,6 +69,19 @@ def resolve(workspace: Workspace, selected: Iterable[tuple[Model, Output]]) -> t
     return tuple(targets)
 
 
+def declared_actions(workspace: Workspace, models: Iterable[Model]) -> frozenset[str]:
+    """The ids of the steps and measurements that these models declare, on the roads of all their outputs."""
+    names: set[str] = set()
+    for model in models:
+        for output in model.outputs:
+            try:
+                road = _target(workspace, model, output).road
+            except MegbuildError:  # it was not asked for: whoever asks for it is told
+                continue
+            names |= {f"{model.label}#{step.name}{more}" for step in road for more in ("", "+measured")}
+    return frozenset(names)
+
+
 def _target(workspace: Workspace, model: Model, output: Output) -> Target:
     hardware = workspace.hardware[output.hardware]
     start = start_of(model)

@@ -40,6 +40,8 @@ class CaffeEmission(Primitives):
 
     def give(self, x: Value) -> IRTensor:
         """A result is made by a layer of its own, and no other layer reads it: that is what Caffe takes for a result."""
+        if x.dtype != np.float32:
+            raise Unsupported(f"Caffe's blobs are float32, not {x.dtype}", "a result as float32")
         if x.ndim == 1:
             raise Unsupported("OpenCV gives a result of one dimension a second one", "a reshape to (1, n)")
         source = self._blob(x)
