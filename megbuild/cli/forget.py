@@ -27,7 +27,6 @@ class Forget(DoitForget):  # type: ignore[misc]
 
 def _forget(labels: list[str]) -> int:
     from megbuild.declare.workspace import find
-    from megbuild.execute.report import closure
     from megbuild.pipeline import Asked, prepare
     from megbuild.store.lock import acquire
     from megbuild.store.places import private_folder
@@ -35,7 +34,7 @@ def _forget(labels: list[str]) -> int:
     with acquire(private_folder(Path(find(Path.cwd()))), print):
         prepared = prepare(Asked(tuple(labels), Path.cwd()), print)
         for aim in prepared.graph.aims:
-            for action in closure(prepared.graph, aim.label):
+            for action in prepared.graph.closure(aim.label):
                 prepared.memory.forget(action.id)
             print(f"forgetting {aim.label}")
         prepared.memory.state.forget_selections()

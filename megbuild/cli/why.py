@@ -31,7 +31,6 @@ class Why(Command):  # type: ignore[misc]
 
 def _why(labels: list[str]) -> int:
     from megbuild.execute.record import history
-    from megbuild.execute.report import closure
     from megbuild.graph.plan import stale
     from megbuild.pipeline import Asked, prepare
 
@@ -41,7 +40,7 @@ def _why(labels: list[str]) -> int:
     todo, told = stale(prepared.planned), history(prepared.root)
     for aim in prepared.graph.aims:
         print(aim.label)
-        for action in closure(prepared.graph, aim.label):
+        for action in prepared.graph.closure(aim.label):
             if action.id in todo:
                 step = todo[action.id]
                 print(f"  {action.id}: {'may have to run' if step.waits else 'stale'}")

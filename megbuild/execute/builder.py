@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from megbuild.errors import MegbuildError
-from megbuild.execute.failure import ActionFailed
+from megbuild.execute.failure import ActionFailed, located
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
 from megbuild.execute.staging import Moved
-from megbuild.graph.actions import Action, Outputs
-from megbuild.graph.analyse import CORE, Graph
+from megbuild.graph.actions import Action, Leaf, Outputs
+from megbuild.graph.analyse import CORE, OPERATIONS, Graph
 from megbuild.graph.fingerprint import Fingerprint, fingerprint
 from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Decision, Verb, decide
@@ -130,6 +130,8 @@ class Builder:
             except Missing:
                 self._remake_inputs(action)
                 continue
+            except ActionFailed as failure:
+                raise self._located(action, failure) from None
             except Moved as moved:
                 raise ActionFailed(action.id, f"{moved.path} changed while the build ran; build again") from None
             except MegbuildError as error:
@@ -169,6 +171,15 @@ class Builder:
                     self.done[id] = self._settle(self.graph.actions[id], (Reason(f"needed:{action.id}"),))
                     if self.done[id].outputs != before:
                         self.remade.add(id)
+
+    def _located(self, action: Action, failure: ActionFailed) -> ActionFailed:
+        """The failure, with lines of training code where it is about operations of a network that was traced."""
+        for before in self.graph.closure(action.id) if failure.troubles else ():
+            noted = self.done[before.id].outputs.get(OPERATIONS) if before.id in self.done else None
+            if noted and self.memory.content.has(noted):
+                as_it_is = {e.said for e in before.inputs if isinstance(e, Leaf) and e.seen == e.digest.sha256}
+                return located(failure, self.memory.content.read(noted), self.memory.root, as_it_is)
+        return failure
 
     def _lock(self, id: str) -> threading.RLock:
         with self._guard:

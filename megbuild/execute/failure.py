@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from megbuild.graph.sources import written_line
@@ -28,13 +29,40 @@ class ActionFailed(Exception):
     by_hand: str = ""
     tail: tuple[str, ...] = ()
     refused: bool = False
+    troubles: tuple[tuple[str, str], ...] = ()
+    """What stands in the way in the network: an operation's qualified name, and a sentence."""
 
     def __str__(self) -> str:
         lines = [f"{self.action}: {self.message}"]
+        lines += [f"  {text}" for _, text in self.troubles]
         lines += [f"  | {line}" for line in self.tail]
         lines += [f"  log: {self.log}"] if self.log else []
         lines += [f"  by hand: {self.by_hand}"] if self.by_hand else []
         return "\n".join(lines)
+
+
+def located(failure: ActionFailed, operations: bytes, root: Path, as_it_is: Collection[str]) -> ActionFailed:
+    """The failure with the line of the training code behind each trouble.
+
+    :param operations: ``operations.json`` of the traced network: the path, file and line of each of its operations.
+    :param as_it_is: the files that were staged as the user wrote them.
+    """
+    noted = {entry["path"]: entry for entry in json.loads(operations)}
+    told = []
+    for place, text in failure.troubles:
+        if entry := noted.get(place):
+            line = entry["line"] if entry["file"] in as_it_is else _user_line(root / entry["file"], entry["line"])
+            text = f"{entry['file']}:{line}: {text}"
+        told.append((place, text))
+    return replace(failure, troubles=tuple(told))
+
+
+def _user_line(path: Path, line: int) -> int:
+    """The line as the user wrote it; the staged one where the file cannot be read any more."""
+    try:
+        return written_line(path.read_text("utf-8"), line)
+    except (OSError, SyntaxError, ValueError):
+        return line
 
 
 def log_tail(log: Path, root: Path, staged: Path, lines: int = TAIL) -> tuple[str, ...]:

@@ -95,9 +95,12 @@ class Local:
     ) -> ActionFailed:
         """The failure, with the worker's own sentence when it refused, else with the end of its log."""
         tail = log_tail(log, self.root, folder / "in" / "source")
+        troubles: list[tuple[str, str]] = []
         if refused and (folder / REFUSAL).is_file():
-            message, tail = (folder / REFUSAL).read_text().strip(), ()
-        return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused)
+            message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
+            troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
+            tail = ()
+        return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, tuple(troubles))
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

@@ -47,7 +47,7 @@ def rows(graph: Graph, done: Mapping[str, Done], failed: Mapping[str, ActionFail
 
 
 def _row(aim: Aim, graph: Graph, done: Mapping[str, Done], failed: Mapping[str, ActionFailed], memory: Memory) -> Row:
-    road = closure(graph, aim.label)
+    road = graph.closure(aim.label)
     ran = [done[action.id] for action in road if action.id in done]
     seconds = round(sum(step.seconds for step in ran), 3)
     if aim.label not in done:
@@ -94,21 +94,6 @@ def _unfinished(aim: Aim, road: tuple[Action, ...], failed: Mapping[str, ActionF
             reason = failure.message if action.id == aim.label else f"{action.id}: {failure.message}"
             return Row(aim.label, REFUSED if failure.refused else FAILED, reason=reason, seconds=seconds)
     return Row(aim.label, SKIPPED, reason="the build stopped before it", seconds=seconds)
-
-
-def closure(graph: Graph, id: str) -> tuple[Action, ...]:
-    """An action with all that it needs, inputs first."""
-    found: dict[str, Action] = {}
-
-    def visit(name: str) -> None:
-        if name in found:
-            return
-        for product in graph.actions[name].products:
-            visit(product.action)
-        found[name] = graph.actions[name]
-
-    visit(id)
-    return tuple(found.values())
 
 
 def as_json(table: Iterable[Row], seconds: float) -> str:

@@ -27,6 +27,8 @@ ARTIFACT = "artifact"
 """Where an action that makes a format puts its files, below ``out/``."""
 REFERENCE = "tm"
 """The format that everything else is compared with."""
+OPERATIONS = "operations.json"
+"""The note of a traced network that says which line of the training code each operation comes from."""
 WEIGHTS = "weights"
 """The format without inputs and results of its own: it has no I/O to be checked."""
 CORE = ""
@@ -59,6 +61,19 @@ class Graph:
     actions: Mapping[str, Action]
     aims: tuple[Aim, ...]
     toolchains: Mapping[str, Toolchain]
+
+    def closure(self, id: str) -> tuple[Action, ...]:
+        """An action with all that it needs, inputs first."""
+        found: dict[str, Action] = {}
+
+        def visit(name: str) -> None:
+            if name not in found:
+                for product in self.actions[name].products:
+                    visit(product.action)
+                found[name] = self.actions[name]
+
+        visit(id)
+        return tuple(found.values())
 
 
 @dataclass

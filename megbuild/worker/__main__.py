@@ -1,6 +1,7 @@
 """Runs the action that ``request.json`` describes, in the staged folder that it stands in.
 
-Exit status 0: done. 3: refused; the reason is one line in ``refusal.txt`` and on stderr. Anything else is a crash of
+Exit status 0: done. 3: refused; the reason is the first line of ``refusal.txt``, and each further line an operation of
+the network, a tab, and what is wrong with it. Anything else is a crash of
 the tool or of the user's code, with its traceback on stderr.
 """
 
@@ -40,16 +41,20 @@ def main(request: str) -> int:
         driver = importlib.import_module(f"megbuild_worker.{MODULES.get(job.function, 'make')}")
         driver.do(load.load(job.folder / job.worker), job)
     except jobs.Refusal as refusal:
-        # A tool's own words may hold an address, which differs every time.
-        sentence = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(refusal).split()))
-        (job.folder / "refusal.txt").write_text(sentence + "\n", encoding="utf-8")
-        print(f"refused: {sentence}", file=sys.stderr)
+        lines = [_plain(refusal.message), *(f"{place}\t{_plain(text)}" for place, text in refusal.troubles)]
+        (job.folder / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print(f"refused: {_plain(str(refusal))}", file=sys.stderr)
         return REFUSED
     except Exception as error:
         code = job.folder / "in" / "source"
         traceback.print_exception(type(error), error, _from_user_code(error.__traceback__, code))
         return 1
     return 0
+
+
+def _plain(text: str) -> str:
+    """One line. A tool's own words may hold an address, which differs every time."""
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(text.split()))
 
 
 def _end_with_the_build() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,19 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """Raised by a worker when it will not make the artifact; the message is one clear sentence for the user."""
+    """Raised by a worker when it will not make the artifact; the message is one clear sentence for the user.
+
+    ``troubles`` lists what stands in the way, where that is in the network: pairs of an operation's qualified name, by
+    which megbuild finds the line of the training code, and a sentence.
+    """
+
+    def __init__(self, message: str, troubles: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.troubles = tuple(troubles)
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.message, "; ".join(text for _, text in self.troubles)) if part)
 
 
 class NotHere(Exception):

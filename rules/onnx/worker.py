@@ -20,21 +20,19 @@ def build(job: Job) -> None:
     import conversion
 
     network = conversion.network(job)
-    model = _lowered(job, network) if conversion.is_lowered(job, network) else _by_mgeconvert(job, network)
-    del network  # its weights are in the model now
+    if conversion.is_lowered(job, network):
+        from lowering import to_onnx
+
+        if job.options.opset < to_onnx.OPSETS[0]:
+            raise Refusal(f"opset {job.options.opset} is only for mgeconvert's own front end: say opset = 11 or more")
+        emission = to_onnx.OnnxEmission(job.options.opset)
+        conversion.lower(job, network, emission)
+        del network  # its weights are in the emission now
+        model = to_onnx.write(emission)
+    else:
+        model = _by_mgeconvert(job, network)
     _leave_out_what_differs(model)
     job.output("artifact").write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _lowered(job: Job, network: Any) -> onnx.ModelProto:
-    import conversion
-    from lowering import to_onnx
-
-    if job.options.opset < to_onnx.OPSETS[0]:
-        raise Refusal(f"opset {job.options.opset} is only for mgeconvert's own front end: say opset = 11 or more")
-    emission = to_onnx.OnnxEmission(job.options.opset)
-    conversion.lower(job, network, emission)
-    return to_onnx.write(emission)
 
 
 def _by_mgeconvert(job: Job, network: Any) -> onnx.ModelProto:

@@ -6,10 +6,13 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
 from .workspace import Outcome, Workspace
+
+Make = Callable[[dict[str, str]], Workspace]
 
 TRAIN = "def train(weights):\n"
 
@@ -219,3 +222,52 @@ def test_interrupted_it_stops_its_workers_and_keeps_what_finished(small: Workspa
     again = small.build()
     assert again.status == 0, again.text
     assert again.ran["//:scale#weights"] == "scale.py changed"
+
+
+def test_what_a_format_cannot_express_is_told_with_the_lines_of_the_training_code(unbuilt: Make) -> None:
+    space = unbuilt(
+        {
+            "MODELS.toml": """
+                workspace = true
+
+                [models.net]
+                source  = "net.py:build"
+                inputs  = [{ name = "x", shape = [1, 4, 8, 8], dtype = "float32" }]
+                results = [{ name = "y", shape = [1, 4, 8, 8] }]
+                [models.net.outputs.caffe]
+            """,
+            "net.py": '''
+                """Attention, which Caffe cannot express."""
+                # a comment
+                import megengine.functional as F
+                import megengine.module as M
+
+
+                class Attention(M.Module):
+                    def forward(self, x):
+                        # another
+                        flat = F.reshape(x, (1, 4, 64))
+                        near = F.matmul(flat, F.transpose(flat, (0, 2, 1)))
+
+                        return F.reshape(F.matmul(F.softmax(near, axis=-1), flat), (1, 4, 8, 8))
+
+
+                class Net(M.Module):
+                    def __init__(self):
+                        super().__init__()
+                        self.attention = Attention()
+
+                    def forward(self, x):
+                        return self.attention(x)
+
+
+                def build():
+                    return Net()
+            ''',
+        }
+    )
+    head, *lines = failed(space.build("-k"), "//:net#caffe")
+    assert head == "//:net#caffe: Caffe cannot express 2 things in this model"
+    told = [line for line in lines if line.startswith("  net.py:")]
+    assert [line.split(": ", 1)[0] for line in told] == ["  net.py:11", "  net.py:13"]
+    assert all("attention.[matmul" in line and "; use a product with constants" in line for line in told)

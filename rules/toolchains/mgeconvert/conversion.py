@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import mgeconvert_compat
@@ -9,10 +10,16 @@ from megbuild_worker import samples, traced
 from megbuild_worker.job import Job
 
 
+M_MMAP_THRESHOLD = -3
+"""glibc's number of the parameter."""
+
+
 def network(job: Job) -> Any:
     """The traced network under the declared names; mgeconvert is mended from here on."""
     import megengine
 
+    # Weights and activations go back to the system when they are freed; glibc would learn to keep them.
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 18)
     mgeconvert_compat.apply()
     loaded = megengine.load(str(job.input("tm")))
     traced.settle(loaded, job.declared_inputs, job.declared_results)

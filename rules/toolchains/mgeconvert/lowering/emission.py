@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Iterable, List, Sequence, Set, Tuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from mgeconvert.converter_ir.ir_graph import IRGraph
@@ -42,7 +43,7 @@ class Emission:
         self.graph = IRGraph()
         self.path = ""
         self._taken: Set[str] = set()
-        self._constants: Dict[Tuple[Any, ...], IRTensor] = {}
+        self._constants: WeakValueDictionary[Tuple[Any, ...], IRTensor] = WeakValueDictionary()
         self._unnamed: List[Tuple[IRTensor, str]] = []
         self._given: Set[int] = set()
 
@@ -58,11 +59,12 @@ class Emission:
         array = np.ascontiguousarray(array)
         digest = hashlib.blake2b(memoryview(array).cast("B") if array.size else b"", digest_size=16).digest()
         key = (array.dtype.str, array.shape, digest)
-        if key not in self._constants:
+        tensor = self._constants.get(key)
+        if tensor is None:
             tensor = IRTensor("", array.shape, array.dtype.type, np_data=array, axis=None)
             self._constants[key] = tensor
             self._unnamed.append((tensor, role))
-        return self._constants[key]
+        return tensor
 
     def node(self, kind: str, inputs: Sequence[IRTensor], outputs: Sequence[IRTensor], **attributes: Any) -> Node:
         """Adds an operation to the graph."""
@@ -71,6 +73,11 @@ class Emission:
             output.owner_opr = node
         self.graph.add_op(node)
         return node
+
+    def discard(self, tensor: IRTensor) -> None:
+        """Takes away the operation that makes a tensor that nothing will read, and with it its weights."""
+        index = self.graph.all_oprs.index(tensor.owner_opr)
+        self.graph.delete_ops(index)
 
     def name_new(self, results: Sequence[IRTensor]) -> None:
         """Names what the lowering of ``path`` made: ``results`` after the path, the rest after what it is."""

@@ -19,6 +19,8 @@ def affine(p: Primitives, x: Value, scale: Array, shift: Array) -> Value:
     if origin is not None and x.uses == 1:
         weight = origin.weight * scale.reshape(-1, *[1] * (origin.weight.ndim - 1))
         bias = shift if origin.bias is None else origin.bias * scale + shift
+        for tensor in x.stored.values():
+            p.discard(tensor)
         return p.convolution(
             origin.x, weight, bias, origin.stride, origin.padding, origin.dilation, origin.groups
         )

@@ -110,7 +110,10 @@ class _Converter(tflite_converter.TFLiteConverter):
 
 def _shape_and_data(tensor: Any, *_: Any, **__: Any) -> Tuple[List[int], Any]:
     """Stands in for mgeconvert's guess of the layout: tensors are as the file has them already."""
-    return list(tensor.shape), tensor.np_data
+    data = tensor.np_data
+    if data is not None:
+        tensor.np_data = np.empty(0, data.dtype)  # the file's copy is enough
+    return list(tensor.shape), data
 
 
 def write(graph: IRGraph) -> Sequence[int]:

@@ -305,19 +305,24 @@ def _written_out(weight: Array, dilation: Shape) -> Array:
 def _layer(node: Node, context: CaffeConverter) -> None:
     """What mgeconvert's converter asks of an operation."""
     parameters: Dict[str, Any] = dict(node.attributes)
-    blobs = [_blob_proto(array) for array in parameters.pop("blobs")]
+    arrays = parameters.pop("blobs")
     bottom = [context.get_blob_name(tensor) for tensor in node.inp_tensors]
     top = [context.set_blob_name(tensor, tensor.name) for tensor in node.out_tensors]
     name = top[0] if top else f"{bottom[0]}.unread"
-    context.add_layer(
-        caffe_pb2.LayerParameter(name=name, type=node.kind, bottom=bottom, top=top, blobs=blobs, **parameters)
-    )
+    layer = caffe_pb2.LayerParameter(name=name, type=node.kind, bottom=bottom, top=top, **parameters)
+    for array in arrays:
+        blob = layer.blobs.add(shape=caffe_pb2.BlobShape(dim=array.shape))
+        # Packed floats are the array's own bytes: field 5, length-delimited.
+        data = np.ascontiguousarray(array, "<f4").tobytes()
+        blob.MergeFromString(b"\x2a" + _varint(len(data)) + data)
+    node.attributes["blobs"] = ()  # the layer's copy is enough
+    context.add_layer(layer)
 
 
-def _blob_proto(array: Array) -> caffe_pb2.BlobProto:
-    proto = caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=array.shape))
-    proto.data.extend(np.ascontiguousarray(array, np.float32).reshape(-1))
-    return proto
+def _varint(number: int) -> bytes:
+    """A number as protocol buffers write it."""
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])
 
 
 def write(emission: CaffeEmission, prototxt: Path, caffemodel: Path) -> None:
@@ -331,4 +336,9 @@ def write(emission: CaffeEmission, prototxt: Path, caffemodel: Path) -> None:
                 emission.node("Silence", [tensor], [], blobs=())
     converter = CaffeConverter(graph, IRQuantizer(require_quantize=False))
     converter.convert()
-    converter.dump(str(prototxt), str(caffemodel))
+    network = caffe_pb2.NetParameter()
+    for layer in converter.layers:
+        network.layer.add().CopyFrom(layer)
+        layer.ClearField("blobs")
+    converter.dump(str(prototxt))
+    caffemodel.write_bytes(network.SerializeToString(deterministic=True))

@@ -270,4 +270,4 @@ def _give_constants(model: onnx.ModelProto, emission: OnnxEmission) -> None:
                 initialiser.name, initialiser.data_type = tensor.name, _onnx_type(tensor.dtype)
                 initialiser.dims.extend(tensor.shape)
                 initialiser.raw_data = tensor.np_data.tobytes()
-                tensor.np_data = tensor.np_data[:0]  # the file's copy is enough
+                tensor.np_data = np.empty(0, np.float32)  # the model's copy is enough

@@ -7,8 +7,9 @@ verification of the produced file answers.) Nothing stops at the first trouble: 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
 import megengine.functional as F
 import numpy as np
@@ -51,7 +52,9 @@ def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Non
 
     ``sample`` holds one array for each input. Raises Refusal with everything that cannot be lowered.
     """
-    walk = _Walk(network.flatten(), into)
+    with _shared_weights():
+        flat = network.flatten()
+    walk = _Walk(flat, into)
     names = [node.name for node in network.graph.inputs[1:]]
     results = [node.name for node in network.graph.outputs]
     into.reserve([*names, *results])
@@ -60,9 +63,19 @@ def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Non
         walk.step(expr)
     walk.finish(results)
     if walk.troubles:
-        told = list(dict.fromkeys(map(str, walk.troubles)))  # a layer may use one operation twice
+        told = list(dict.fromkeys((trouble.qualname, str(trouble)) for trouble in walk.troubles))
         count = "one thing" if len(told) == 1 else f"{len(told)} things"
-        raise Refusal(f"{into.format} cannot express {count} in this model: " + "; ".join(told))
+        raise Refusal(f"{into.format} cannot express {count} in this model", told)
+
+
+@contextlib.contextmanager
+def _shared_weights() -> Iterator[None]:
+    """MegEngine copies a network deeply to flatten it; its tensors need not be there twice."""
+    Tensor.__deepcopy__ = lambda tensor, memo: tensor
+    try:
+        yield
+    finally:
+        del Tensor.__deepcopy__
 
 
 class _Walk:

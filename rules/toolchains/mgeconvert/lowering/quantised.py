@@ -1,0 +1,226 @@
+"""Layers of a network trained for quantisation: what they compute, on which grids of integers.
+
+Float formats get what the network computes with its fake quantisation switched off; the grids stand in a file beside
+(:mod:`quantised_notes`). TFLite gets the network as it was trained, in integers (:mod:`quantised_tflite`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Sequence
+
+import megengine.module as M
+import megengine.module.qat as Q
+from megengine import Tensor
+from megengine.quantization.fake_quant import _FakeQuantize
+from megengine.quantization.observer import Observer
+from megengine.traced_module import TracedModule
+from megengine.traced_module.fake_quant import FakeQuantize
+
+from . import arithmetic, elementwise, linear, quantised_notes, shape
+from .grid import Grid, grid_of
+from .primitives import Primitives
+from .quantised_tflite import QuantisedTfliteEmission
+from .table import module
+from .values import Array, Shape, Value, constant, spread
+
+
+def settle(network: TracedModule, keep: bool) -> None:
+    """Ends the observation of ranges, which would go on at every run, and switches fake quantisation off but to keep it."""
+    for part in network.modules():
+        if isinstance(part, Observer) or (isinstance(part, _FakeQuantize) and not keep):
+            part.disable()
+
+
+def _weight_grid(p: Primitives, own: Any) -> Optional[Grid]:
+    return grid_of(own.weight_fake_quant, own.weight_observer, quantised_notes.noted(p))
+
+
+def _result_grid(p: Primitives, own: Any) -> Optional[Grid]:
+    return grid_of(own.act_fake_quant, own.act_observer, quantised_notes.noted(p))
+
+
+def _quantised(p: Primitives, own: Any, y: Value) -> Value:
+    """What a layer makes, on the layer's grid."""
+    grid = _result_grid(p, own)
+    if grid is None:
+        return y
+    if isinstance(p, QuantisedTfliteEmission):
+        return p.quantise(y, grid, own.apply_quant_activation(Tensor(y.tensor)))
+    quantised_notes.note_result(p, y, grid)
+    return y
+
+
+def _in_integers(p: Primitives, own: Any, *values: Value) -> Optional[QuantisedTfliteEmission]:
+    """The emission, where it can compute the layer in integers."""
+    whole = isinstance(p, QuantisedTfliteEmission) and _result_grid(p, own) is not None
+    return p if whole and all(p.is_int8(value) for value in values) else None  # type: ignore[attr-defined,return-value]
+
+
+# Convolutions --------------------------------------------------------------------------------------------------------
+
+
+def _folded(own: Any) -> Any:
+    """The kernel and the bias with the batch normalisation in them, the kernel on its grid."""
+    return own.fold_weight_bias(own.bn.running_mean, own.bn.running_var)
+
+
+def _convolved(p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool) -> Value:
+    kernel = weight.numpy()
+    kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
+    offset = None if bias is None else bias.numpy().reshape(-1)
+    padding = spread(conv.padding, 2)
+    if conv.padding_mode != "zeros":
+        x = shape.pad_edges(p, x, [(0, 0), (0, 0), *((width, width) for width in padding)], conv.padding_mode)
+        padding = (0, 0)
+    sizes = (spread(conv.stride, 2), padding, spread(conv.dilation, 2))
+    grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
+    if whole and grid and grid.symmetric:
+        result = arithmetic.convolution(x.tensor, kernel, offset, *sizes, conv.groups)
+        result = own.apply_quant_activation(arithmetic.UNARY["relu"](result) if relu else result)
+        into = _result_grid(p, own)
+        assert into is not None
+        return whole.int8_convolution(x, kernel, offset, *sizes, conv.groups, result, grid, into, relu)
+    with quantised_notes.weights(p, grid):
+        y = p.convolution(x, kernel, offset, *sizes, conv.groups)
+    return _quantised(p, own, p.unary("relu", y) if relu else y)
+
+
+@module(Q.Conv2d)
+def conv(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.Conv2d``."""
+    return _convolved(p, own, own, x, own.apply_quant_weight(own.weight), own.bias, False)
+
+
+@module(Q.ConvRelu2d)
+def conv_relu(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvRelu2d``."""
+    return _convolved(p, own, own, x, own.apply_quant_weight(own.weight), own.bias, True)
+
+
+@module(Q.ConvBn2d)
+def conv_bn(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvBn2d``: quantisation sees the kernel that the normalisation has scaled."""
+    return _convolved(p, own, own.conv, x, *_folded(own), False)
+
+
+@module(Q.ConvBnRelu2d)
+def conv_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvBnRelu2d``."""
+    return _convolved(p, own, own.conv, x, *_folded(own), True)
+
+
+def _deconvolved(p: Primitives, own: Any, x: Value, relu: bool) -> Value:
+    weight = own.apply_quant_weight(own.weight).numpy()
+    weight = weight.reshape(-1, *weight.shape[2:]) if weight.ndim == 5 else weight
+    bias = None if own.bias is None else own.bias.numpy().reshape(-1)
+    sizes = [spread(size, 2) for size in (own.stride, own.padding, own.output_padding, own.dilation)]
+    with quantised_notes.weights(p, _weight_grid(p, own)):
+        y = p.deconvolution(x, weight, bias, *sizes, own.groups)
+    return _quantised(p, own, p.unary("relu", y) if relu else y)
+
+
+@module(Q.ConvTranspose2d)
+def conv_transpose(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvTranspose2d``: in float between integers."""
+    return _deconvolved(p, own, x, False)
+
+
+@module(Q.ConvTransposeRelu2d)
+def conv_transpose_relu(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvTransposeRelu2d``: in float between integers."""
+    return _deconvolved(p, own, x, True)
+
+
+# Linear layers -------------------------------------------------------------------------------------------------------
+
+
+def _multiplied(p: Primitives, own: Any, x: Value, relu: bool) -> Value:
+    weight: Array = own.apply_quant_weight(own.weight).numpy()
+    bias = None if own.bias is None else own.bias.numpy().reshape(-1)
+    grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
+    if whole and grid and grid.symmetric:
+        result = own.calc_linear(x.tensor, Tensor(weight), own.bias)
+        result = own.apply_quant_activation(arithmetic.UNARY["relu"](result) if relu else result)
+        into = _result_grid(p, own)
+        assert into is not None
+        return whole.int8_linear(x, weight, bias, result, grid, into, relu)
+    with quantised_notes.weights(p, grid):
+        y = p.linear(x, weight, bias)
+    return _quantised(p, own, p.unary("relu", y) if relu else y)
+
+
+@module(Q.Linear)
+def linear_layer(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.Linear``."""
+    return _multiplied(p, own, x, False)
+
+
+@module(Q.LinearRelu)
+def linear_relu(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.LinearRelu``."""
+    return _multiplied(p, own, x, True)
+
+
+# Between tensors -----------------------------------------------------------------------------------------------------
+
+_IN_INTEGERS = {"ADD": ("add", False), "FUSE_ADD_RELU": ("add", True), "SUB": ("sub", False), "MUL": ("mul", False)}
+"""Methods of Elemwise that TFLite computes in integers, each operand on its grid; and whether ReLU follows."""
+
+
+@module(Q.Elemwise)
+def elemwise(p: Primitives, own: Any, *operands: Any) -> Value:
+    """``megengine.module.qat.Elemwise``: the operation that its ``method`` names."""
+    values = [constant(operand) for operand in operands]
+    whole = _in_integers(p, own, *values)
+    if whole and own.method.upper() in _IN_INTEGERS:
+        kind, relu = _IN_INTEGERS[own.method.upper()]
+        grid = _result_grid(p, own)
+        assert grid is not None
+        result = own(*(Tensor(value.tensor) for value in values))
+        return whole.int8_binary(kind, values[0], values[1], result, grid, relu)
+    return _quantised(p, own, elementwise.elemwise(p, own, *operands))
+
+
+@module(Q.Concat)
+def concat(p: Primitives, own: Any, inps: Sequence[Any], axis: int = 0) -> Value:
+    """``megengine.module.qat.Concat``: the parts meet on the grid of the whole."""
+    values = [constant(value) for value in inps]
+    whole = _in_integers(p, own, *values)
+    if whole:
+        grid = _result_grid(p, own)
+        assert grid is not None
+        values = [whole.quantise(v, grid, own.apply_quant_activation(Tensor(v.tensor))) for v in values]
+    return _quantised(p, own, shape.concat(p, values, axis))
+
+
+@module(Q.QuantStub)
+def quant_stub(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.QuantStub``: what is float before is on a grid behind."""
+    return _quantised(p, own, x)
+
+
+@module(Q.DequantStub)
+def dequant_stub(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.DequantStub``: the same numbers; what needs float behind it asks for them."""
+    return x
+
+
+@module(Q.BatchMatMulActivation)
+def batch_matmul(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.BatchMatMulActivation``: in float between integers."""
+    y = p.matmul(constant(own.apply_quant_weight(own.weight)), x)
+    if own.bias is not None:
+        y = p.add(y, constant(own.bias))
+    return _quantised(p, own, p.unary("relu", y) if own.nonlinear_mode == "relu" else y)
+
+
+@module(FakeQuantize)
+def fake_quantise(p: Primitives, own: FakeQuantize, x: Value, *_: Any, **__: Any) -> Value:
+    """``megengine.traced_module.fake_quant``: what a layer of the user's own applies to its weights and its result."""
+    grid = grid_of(own, None, quantised_notes.noted(p))
+    if x.constant or grid is None:
+        return Value(own(x.tensor)) if x.constant else x
+    if isinstance(p, QuantisedTfliteEmission):
+        return p.quantise(x, grid, own(Tensor(x.tensor)))
+    quantised_notes.note_result(p, x, grid)
+    return x
