@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from megbuild.graph.sources import written_line
 
@@ -51,10 +52,17 @@ def located(failure: ActionFailed, operations: bytes, root: Path, as_it_is: Coll
     told = []
     for place, text in failure.troubles:
         if entry := noted.get(place):
-            line = entry["line"] if entry["file"] in as_it_is else _user_line(root / entry["file"], entry["line"])
-            text = f"{entry['file']}:{line}: {text}"
+            text = f"{_origin(entry, root, as_it_is)}: {text}"
         told.append((place, text))
     return replace(failure, troubles=tuple(told))
+
+
+def _origin(entry: Mapping[str, Any], root: Path, as_it_is: Collection[str]) -> str:
+    """Where an operation comes from: a line of training code, or a node of a delivered file."""
+    if "node" in entry:
+        return f"node {entry['node']}"
+    line = entry["line"] if entry["file"] in as_it_is else _user_line(root / entry["file"], entry["line"])
+    return f"{entry['file']}:{line}"
 
 
 def _user_line(path: Path, line: int) -> int:

@@ -133,7 +133,7 @@ def _aim(draft: _Draft, target: Target, environments: Mapping[str, Toolchain]) -
         made = _convert(draft, model, step, made, environment)
         trail.append(made)
     measured = ""
-    if target.hardware.runs_here and (not target.road or target.road[-1].rule.rule.runs_on):
+    if target.hardware.runs_here and _runner(draft, target.hardware.format):
         measured = _measure(draft, target, made, _reference(draft, target, trail, environment))
     _verdict(draft, target, made, measured)
     return Aim(target, made, measured)
@@ -244,27 +244,26 @@ def _need(
 
 
 def _reference(draft: _Draft, target: Target, trail: list[str], environment: Toolchain | None) -> str:
-    """The action that runs the reference on the samples; a road that does not pass through it gets one of its own."""
+    """The action that runs the reference on the samples; a road that does not pass through it gets one of its own.
+
+    The reference is the .tm of training code, and for a delivered file that file itself.
+    """
     model = target.model
-    made = next((action for action in trail if draft.actions[action].makes == REFERENCE), "")
+    form = REFERENCE if start_of(model) == "source" else start_of(model)
+    made = next((action for action in trail if draft.actions[action].makes == form), "")
     if not made:
         made = _start(draft, model)
-        road = side_road(draft.workspace.rules, start_of(model), REFERENCE)
-        if road is None:
-            raise _nothing_to_compare_with(model, target)
-        for side in road:
+        for side in side_road(draft.workspace.rules, start_of(model), form) or ():
             made = _convert(draft, model, side, made, environment)
-    runner = next(
-        (rule for rule in draft.workspace.rules if rule.rule.produces == REFERENCE and rule.rule.runs_on), None
-    )
-    if runner is None:
+    runner = _runner(draft, form)
+    if runner is None or not made:
         raise _nothing_to_compare_with(model, target)
     samples = _globbed(draft, model.samples, "in/samples")
     return _worker_action(
         draft,
         id=f"{model.label}#expected",
         step="expected",
-        summary=f"run the .tm of {model.label} on its samples",
+        summary=f"run the .{form} of {model.label} on its samples",
         model=model,
         toolchain=_toolchain(draft, runner, runner.rule.run_toolchain or runner.rule.toolchain),
         rule=runner,
@@ -279,6 +278,12 @@ def _reference(draft: _Draft, target: Target, trail: list[str], environment: Too
     )
 
 
+def _runner(draft: _Draft, form: str, maker: InstalledRule | None = None) -> InstalledRule | None:
+    """The rule whose worker runs artifacts of a format: the one that made it if it can, else any other that makes it."""
+    makers = [rule for rule in draft.workspace.rules if rule.rule.produces == form and rule.rule.runs_on]
+    return maker if maker in makers else next(iter(makers), None)
+
+
 def _nothing_to_compare_with(model: Model, target: Target) -> MegbuildError:
     message = f"{model.label}: no rules make and run a .{REFERENCE} from its {start_of(model)}, so nothing can be compared with it"
     return fail("MB215", message, "install the rule that is missing", target.output.where)
@@ -287,11 +292,8 @@ def _nothing_to_compare_with(model: Model, target: Target) -> MegbuildError:
 def _measure(draft: _Draft, target: Target, made: str, expected: str) -> str:
     """The action that runs an artifact on its runtime and compares it with what the reference answered."""
     model = target.model
-    rule = (
-        target.road[-1].rule
-        if target.road
-        else next(r for r in draft.workspace.rules if r.rule.produces == target.hardware.format)
-    )
+    rule = _runner(draft, target.hardware.format, target.road[-1].rule if target.road else None)
+    assert rule is not None, target.hardware.format  # else there is nothing to measure
     samples = _globbed(draft, model.samples, "in/samples")
     request = {
         "artifact": _artifact_files(draft, made, "in/artifact"),

@@ -111,7 +111,7 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
     """
     problems = _unknown(label, road, output)
     settled: list[Step] = []
-    for edge, following in zip(road, (*road[1:], None), strict=True):
+    for edge, following in zip(road, (*road, None)[1:], strict=True):
         required = following.rule.requires.get(edge.rule.produces, {}) if following else {}
         values: dict[str, Scalar] = {}
         problems += [

@@ -14,30 +14,38 @@ def shortest(rules: Iterable[InstalledRule], start: str, goal: str, via: Sequenc
     """The road with the fewest steps from ``start`` to ``goal`` through the formats ``via``, in order.
 
     Equally long roads are told apart by the names of their rules, so the answer does not depend on any order.
-    ``direct`` admits the rules that skip the recommended way (training code straight to a runtime format).
+    A rule that requires options of the step before it does not take the start itself, which nobody made to its wish:
+    the road leads through another format and back (a delivered ONNX file through the .tm to the ONNX that a chip needs).
+    ``direct`` admits that, and the rules that skip the recommended way (training code straight to a runtime format).
 
     :returns: the rules in order (empty when start is the goal), or None when there is no road.
     """
     edges = sorted((rule for rule in rules if direct or not rule.rule.direct), key=lambda rule: rule.name)
     road: Road = ()
     for stop in (*via, goal):
-        leg = _leg(edges, start, stop)
+        leg = _leg(edges, start, stop, as_it_is=not road and not direct)
         if leg is None:
             return None
         road, start = road + leg, stop
     return road
 
 
-def _leg(edges: Sequence[InstalledRule], start: str, goal: str) -> Road | None:
-    """Breadth first: the first time a format is reached, it is by the fewest steps."""
-    reached: dict[str, Road] = {start: ()}
-    queue = deque([start])
+def _leg(edges: Sequence[InstalledRule], start: str, goal: str, *, as_it_is: bool) -> Road | None:
+    """Breadth first: the first time a format is reached, it is by the fewest steps.
+
+    ``as_it_is``: no rule made the start, so it may be reached again, by the rules that make it.
+    """
+    if start == goal:
+        return ()
+    reached: dict[str, Road] = {} if as_it_is else {start: ()}
+    queue: deque[tuple[str, Road]] = deque([(start, ())])
     while queue and goal not in reached:
-        here = queue.popleft()
+        here, road = queue.popleft()
         for edge in edges:
-            if here in edge.rule.sources and edge.rule.produces not in reached:
-                reached[edge.rule.produces] = (*reached[here], edge)
-                queue.append(edge.rule.produces)
+            refused = as_it_is and not road and edge.rule.requires.get(here)
+            if here in edge.rule.sources and edge.rule.produces not in reached and not refused:
+                reached[edge.rule.produces] = (*road, edge)
+                queue.append((edge.rule.produces, reached[edge.rule.produces]))
     return reached.get(goal)
 
 

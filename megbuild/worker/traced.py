@@ -5,6 +5,7 @@ Uses attributes of the module it is given and imports MegEngine, which is the wo
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,8 +82,7 @@ def _each_its_own(graph: Any, nodes: Sequence[Any]) -> list[Any]:
 
 
 def _copy(graph: Any, node: Any) -> Any:
-    import megengine.functional as functional
-
+    functional = importlib.import_module("megengine.functional")
     with graph.insert_exprs():
         return functional.copy(node)
 

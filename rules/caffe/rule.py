@@ -14,7 +14,7 @@ RULE = Rule(
         "lowering": Option(
             "concrete",
             choices=("concrete", "mgeconvert"),
-            help="Who takes the network apart: megbuild, or mgeconvert's own front end, as for quantised networks.",
+            help="Who takes the network apart: megbuild, or mgeconvert's own front end.",
         ),
         "fuse_bn": Option(False, help="With mgeconvert's front end: fold batch normalisation into what is before it."),
     },

@@ -17,7 +17,7 @@ def build(job: Job) -> None:
     import conversion
 
     network = conversion.network(job)
-    if conversion.is_lowered(job, network):
+    if conversion.is_lowered(job):
         from lowering import to_caffe
 
         emission = to_caffe.CaffeEmission()
@@ -52,14 +52,19 @@ def _by_mgeconvert(job: Job, network: Any) -> None:
 
 
 def _needed(layers: Sequence[Any], results: set[str]) -> list[Any]:
-    """The layers that the results are computed from: Caffe takes any blob that nothing reads for a result."""
-    wanted = set(results)
-    kept = []
+    """The layers that the results are computed from: Caffe takes any blob that nothing reads for a result.
+
+    Layers that silence what else those layers give stay as well.
+    """
+    wanted, there = set(results), set()
+    kept = set()
     for layer in reversed(layers):
         if wanted & set(layer.top) or layer.type == "Input":
-            wanted |= set(layer.bottom)
-            kept.append(layer)
-    return kept[::-1]
+            wanted.update(layer.bottom)
+            there.update(layer.top)
+            kept.add(id(layer))
+    silence = {id(layer) for layer in layers if layer.type == "Silence" and there.issuperset(layer.bottom)}
+    return [layer for layer in layers if id(layer) in kept | silence]
 
 
 def _with_ends(layers: list[Any], results: Sequence[str]) -> list[Any]:

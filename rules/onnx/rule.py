@@ -18,7 +18,7 @@ RULE = Rule(
         "lowering": Option(
             "concrete",
             choices=("concrete", "mgeconvert"),
-            help="Who takes the network apart: megbuild, or mgeconvert's own front end, as for quantised networks.",
+            help="Who takes the network apart: megbuild, or mgeconvert's own front end.",
         ),
     },
     runs_on=("onnxruntime",),

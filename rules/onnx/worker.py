@@ -20,7 +20,7 @@ def build(job: Job) -> None:
     import conversion
 
     network = conversion.network(job)
-    if conversion.is_lowered(job, network):
+    if conversion.is_lowered(job):
         from lowering import to_onnx
 
         if job.options.opset < to_onnx.OPSETS[0]:
@@ -85,17 +85,17 @@ def _tensor(value: onnx.ValueInfoProto) -> Tensor:
 
 
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
-    """Runs the file with onnxruntime on one thread."""
-    import onnxruntime
+    """Runs the file with onnxruntime on one thread. A delivered file may have names that no declaration can have."""
+    import onnx_file
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(paths[0]), options, providers=["CPUExecutionProvider"])
-    results = [result.name for result in session.get_outputs()]
+    model = onnx_file.load(paths[0])
+    given = onnx_file.inputs(model.graph)
+    inputs = onnx_file.by_name("input", job.declared_inputs, [value.name for value in given])
+    results = onnx_file.by_name("result", job.declared_results, [value.name for value in model.graph.output])
+    session = onnx_file.session(model, paths[0].name)
     for feed in feeds:
-        yield dict(zip(results, session.run(results, feed)))
+        answer = session.run([*results.values()], onnx_file.cast({inputs[name]: feed[name] for name in inputs}, given))
+        yield dict(zip(results, answer))
 
 
 def runtime() -> str:

@@ -89,9 +89,10 @@ class _Apart:
         version = next((self.versions[name] for name in STANDARD if name in self.versions), 0)
         if node.domain not in STANDARD or node.op_type in self.handled or not version:
             return None
-        if not onnx.defs.has(node.op_type, max_inclusive_version=version):
+        try:
+            schema = onnx.defs.get_schema(node.op_type, version)
+        except onnx.defs.SchemaError:
             return None
-        schema = onnx.defs.get_schema(node.op_type, version)
         if schema.has_function:
             return schema.function_body
         if schema.has_context_dependent_function:

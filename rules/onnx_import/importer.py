@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+import megengine
 import megengine.module as M
 import numpy as np
 import onnx
@@ -16,7 +18,7 @@ from megbuild_worker.job import Refusal
 from . import operators  # noqa: F401  # fills the table
 from .graph import Node, nodes
 from .table import OPERATORS
-from .walk import Walk, constants_of
+from .walk import NODE, Walk, constants_of, narrow
 
 Array = np.ndarray
 
@@ -56,21 +58,26 @@ def module(model: onnx.ModelProto, feeds: Mapping[str, Array], name: str) -> Imp
     imported = Imported(walk, inputs, results)
     problems = walk(imported).compare(feeds, oracle)
     if problems:
-        raise Refusal(f"{name} cannot become a .tm: {_said(problems)}")
-    for attribute in [*vars(imported)]:  # made while comparing; the walk that is traced names its own
-        if attribute not in vars(Imported(walk, inputs, results)):
-            delattr(imported, attribute)
+        raise Refusal(f"{name} cannot become a .tm", _troubles(problems))
+    imported = Imported(walk, inputs, results)  # without what was made while comparing
     imported.eval()
-    imported(*(_tensor(feeds[value]) for value in inputs))
+    imported(*(tensor(feeds[value]) for value in inputs))  # makes the parameters, which tracing only reads
     return imported
 
 
-def _tensor(array: Array) -> Any:
-    import megengine
-
-    from .walk import narrow
-
+def tensor(array: Array) -> Any:
+    """The array as MegEngine takes it."""
     return megengine.Tensor(narrow(array))
+
+
+def operations(network: Any) -> List[Dict[str, Any]]:
+    """Every operation of the traced network with the node of the file that it comes from."""
+    found = []
+    for expression in network.graph._exprs:
+        node = expression.__dict__.pop(NODE, None)  # it must not get into the .tm
+        if node and expression.outputs:
+            found.append({"path": expression.outputs[0].qualname, "node": node})
+    return found
 
 
 def _fix_shapes(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> None:
@@ -107,21 +114,21 @@ def _everything(
 
 
 def _needed(told: Sequence[Node], results: Sequence[str], known: Any) -> List[Node]:
-    """The nodes that the results are computed from; what is known needs no node."""
+    """The nodes that the results are computed from, with the outputs that are used; what is known needs no node."""
     wanted, kept = set(results) - known, []
     for node in reversed(told):
         if wanted.intersection(node.outputs):
-            kept.append(node)
+            kept.append(replace(node, outputs=tuple(value if value in wanted else "" for value in node.outputs)))
             wanted.update(value for value in node.inputs if value and value not in known)
     return kept[::-1]
 
 
-def _said(problems: Sequence[Tuple[Node, str]]) -> str:
-    """``Einsum (nodes a, b): MegEngine has nothing like it; ...``, in the order of the graph."""
+def _troubles(problems: Sequence[Tuple[Node, str]]) -> List[Tuple[str, str]]:
+    """``Einsum (nodes a, b): MegEngine has nothing like it``, in the order of the graph, with the first of the nodes."""
     grouped: Dict[Tuple[str, str], List[str]] = {}
     for node, reason in problems:
         grouped.setdefault((node.operator, reason), []).append(node.label)
-    return "; ".join(
-        f"{operator} (node{'s' if len(labels) > 1 else ''} {', '.join(labels)}): {reason}"
+    return [
+        (labels[0], f"{operator} (node{'s' if len(labels) > 1 else ''} {', '.join(labels)}): {reason}")
         for (operator, reason), labels in grouped.items()
-    )
+    ]

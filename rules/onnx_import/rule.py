@@ -15,5 +15,4 @@ RULE = Rule(
     files=(".tm",),
     toolchain="mgeconvert",
     notes=("operations.json",),
-    runs_on=("MegEngine",),
 )

@@ -14,6 +14,7 @@ import megengine
 import megengine.functional as F
 import megengine.module as M
 import numpy as np
+from megengine.traced_module.module_tracer import active_module_tracer
 
 from .graph import STANDARD, Node
 from .table import OPERATORS, Unsupported
@@ -25,6 +26,8 @@ SHAPE_ONLY = ("Shape", "Size")
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 NARROWER = {"int64": "int32", "uint32": "int32", "uint64": "int32", "float64": "float32"}
 """What MegEngine computes in where it lacks the type."""
+NODE = "_megbuild_node"
+"""The attribute of a traced operation that tells which node of the file it comes from."""
 CLOSE = 2e-3
 """Of the largest element: float32 in another order of summation stays far below, another meaning far above."""
 
@@ -106,7 +109,10 @@ class Walk:
         self.values.update(feeds)
         for node in self.nodes:
             if not all(name in self.values for name in node.outputs):
+                before = len(_traced())
                 self._keep(node, self._call(node))
+                for expression in _traced()[before:]:
+                    setattr(expression, NODE, f"{node.label} ({node.operator})")
         last = Node("result", "", "", tuple(results), (), {}, 0, None)  # type: ignore[arg-type]
         self.node = last
         return [self.tensor(self.values[name]) for name in results]
@@ -152,6 +158,12 @@ class Walk:
             return f"MegEngine cannot compute it: {' '.join(str(error).split())[:160]}"
 
 
+def _traced() -> Sequence[Any]:
+    """The operations that are traced so far; none outside of tracing."""
+    tracer = active_module_tracer()
+    return () if tracer is None else tracer.current_scope()._exprs
+
+
 def constants_of(nodes: Iterable[Node], initialisers: Iterable[str]) -> Set[str]:
     """The names of the values that no input changes, once shapes are declared."""
     constant = {"", *initialisers}
@@ -161,6 +173,11 @@ def constants_of(nodes: Iterable[Node], initialisers: Iterable[str]) -> Set[str]
         if from_shape or (constant.issuperset(node.inputs) and node.operator not in RANDOM and not inner):
             constant.update(node.outputs)
     return constant
+
+
+def shape_of(value: Value) -> Tuple[int, ...]:
+    """The shape as numbers. While tracing ``.shape`` of a tensor would be an operation of the network."""
+    return tuple(value._tuple_shape) if isinstance(value, megengine.Tensor) else tuple(np.shape(value))
 
 
 def narrow(array: Array) -> Array:

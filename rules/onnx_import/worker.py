@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from megbuild_worker import samples, stable, traced
 from megbuild_worker.job import Description, Job
@@ -32,5 +31,12 @@ def build(job: Job) -> None:
     declared = {file: name for name, file in files.items()}
     tensors_by_name = {tensor.name: tensor for tensor in job.declared_inputs}
     traced.settle(network, [tensors_by_name[declared[name]] for name in names], job.declared_results)
-    megengine.save(network, str(job.output("artifact")))
     stable.write_json(job.output("operations"), importer.operations(network))
+    megengine.save(network, str(job.output("artifact")))
+
+
+def describe(paths: Sequence[Path]) -> Description:
+    """Reads inputs and results of the .tm."""
+    import megengine
+
+    return traced.describe(megengine.load(str(paths[0])))

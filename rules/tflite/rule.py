@@ -1,7 +1,8 @@
 """tflite: .tm -> TFLite
 
 Lowers the network to primitives and writes them with mgeconvert's converter. A tensor with four dimensions is NHWC in the file, whatever the model declares: ``io.json``
-says so, and the checks transpose it.
+says so, and the checks transpose it. A network trained for quantisation (``quantize_qat``) becomes int8 between float inputs
+and results; what its training left in float is computed in float.
 """
 
 from megbuild.rule import Option, Rule
@@ -15,7 +16,13 @@ RULE = Rule(
         "lowering": Option(
             "concrete",
             choices=("concrete", "mgeconvert"),
-            help="Who takes the network apart: megbuild, or mgeconvert's own front end, as for quantised networks.",
+            help="Who takes the network apart: megbuild, or mgeconvert's own front end.",
+        ),
+        "between": Option(
+            "float",
+            choices=("float", "int8"),
+            help="How averages and relu6 of a network trained for quantisation, whose results are on no grid of integers, "
+            "are computed: float as it was trained, or int8, rounded to the grid of what they are given.",
         ),
     },
     runs_on=("TFLite interpreter",),

@@ -19,10 +19,13 @@ def build(job: Job) -> None:
     import conversion
 
     network = conversion.network(job)
-    if conversion.is_lowered(job, network):
-        from lowering import tflite_file, to_tflite
+    if conversion.is_lowered(job):
+        import lowering
+        from lowering import quantised_tflite, tflite_file, to_tflite
 
         emission = to_tflite.TfliteEmission()
+        if lowering.is_quantised(network):
+            emission = quantised_tflite.QuantisedTfliteEmission(job.options.between)
         conversion.lower(job, network, emission)
         del network  # its weights are in the emission now
         job.output("artifact").write_bytes(tflite_file.write(emission.graph))

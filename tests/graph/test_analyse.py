@@ -86,12 +86,13 @@ def test_a_measurement_has_the_options_of_what_it_measures_and_nothing_else(toy:
     assert asked["inputs"]["onnx"] == ["in/onnx/model.onnx"]  # its simulator compiles again
 
 
-def test_a_start_that_nothing_can_be_compared_with(toy: Any) -> None:
+def test_a_delivered_file_is_its_own_reference(toy: Any) -> None:
     toy.write({"given.onnx": "x"})
     digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
     head = HEAD.replace('source = "net.py:build"', f'onnx = {{ path = "given.onnx", sha256 = "{digest}" }}')
-    with pytest.raises(MegbuildError, match=r"no rules make and run a \.tm from its onnx"):
-        graph(toy, "    [models.net.outputs.chip]\n", head)
+    expected = graph(toy, "    [models.net.outputs.chip]\n", head).actions["//:net#expected"]
+    assert expected.summary == "run the .onnx of //:net on its samples"
+    assert [product.action for product in expected.products] == ["//:net#onnx"]
 
 
 def test_a_plan_decides_as_far_as_it_can(toy: Any) -> None:

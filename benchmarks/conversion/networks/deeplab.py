@@ -55,6 +55,6 @@ NETWORKS = {
     ),
     "DeepLabV3+-R50": full(
         lambda: DeepLab(Backbone(Bottleneck, (3, 4, 6, 3), 64, (1, 1, 1, 2)), 256, 48, (6, 12, 18), 21),
-        (1, 3, 256, 256),
+        (1, 3, 160, 160),
     ),
 }

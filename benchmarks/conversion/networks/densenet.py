@@ -30,7 +30,11 @@ class Transition(M.Module):
 
     def __init__(self, inside: int) -> None:
         super().__init__()
-        self.bn, self.conv, self.pool = M.BatchNorm2d(inside), M.Conv2d(inside, inside // 2, 1, bias=False), M.AvgPool2d(2)
+        self.bn, self.conv, self.pool = (
+            M.BatchNorm2d(inside),
+            M.Conv2d(inside, inside // 2, 1, bias=False),
+            M.AvgPool2d(2),
+        )
 
     def forward(self, x: Any) -> Any:
         """(n, inside, h, w) -> (n, inside / 2, h / 2, w / 2)."""

@@ -60,12 +60,16 @@ class Attention(M.Module):
 
 
 class Block(M.Module):
-    """Down by a strided convolution, up by interpolation, attention below (where ``heads`` are given)."""
+    """Down by a strided convolution, up by interpolation; ``heads`` of attention below, where there are any.
 
-    def __init__(self, latent: int, width: int, heads: int, groups: int) -> None:
+    ``embeds``: the second input is the step; else it is the step's embedding.
+    """
+
+    def __init__(self, latent: int, width: int, heads: int, groups: int, embeds: bool) -> None:
         super().__init__()
         time = 4 * width
-        self.time, self.start = TimeEmbedding(width, time), M.Conv2d(latent, width, 3, padding=1)
+        self.time = TimeEmbedding(width, time) if embeds else M.Identity()
+        self.start = M.Conv2d(latent, width, 3, padding=1)
         self.top, self.down = Residual(width, width, time, groups), M.Conv2d(width, width, 3, 2, 1)
         self.low = Residual(width, 2 * width, time, groups)
         self.attention = Attention(2 * width, heads, groups) if heads else M.Identity()
@@ -73,7 +77,7 @@ class Block(M.Module):
         self.norm, self.end = M.GroupNorm(groups, width), M.Conv2d(width, latent, 3, padding=1)
 
     def forward(self, x: Any, step: Any) -> Any:
-        """(n, latent, h, w), (n, 1) -> (n, latent, h, w)."""
+        """(n, latent, h, w), (n, 1) or (n, 4 * width) -> (n, latent, h, w)."""
         time = self.time(step)
         top = self.top(self.start(x), time)
         low = self.attention(self.low(self.down(top), time))
@@ -83,7 +87,7 @@ class Block(M.Module):
 
 
 NETWORKS = {
-    "with attention": small(lambda: Block(4, 16, 4, 4), (1, 4, 8, 8), (1, 1)),
-    "without attention": small(lambda: Block(4, 16, 0, 4), (2, 4, 8, 8), (2, 1)),
-    "320 channels, 32x32": full(lambda: Block(4, 320, 8, 32), (1, 4, 32, 32), (1, 1)),
+    "with attention": small(lambda: Block(4, 16, 4, 4, True), (1, 4, 8, 8), (1, 1)),
+    "without attention, embedding as input": small(lambda: Block(4, 16, 0, 4, False), (2, 4, 8, 8), (2, 64)),
+    "320 channels, 32x32": full(lambda: Block(4, 320, 8, 32, True), (1, 4, 32, 32), (1, 1)),
 }

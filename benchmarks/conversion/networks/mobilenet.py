@@ -34,8 +34,11 @@ class MobileNetV1(M.Module):
 class MobileNetV2(M.Module):
     """Inverted residuals: ``plan`` says expansion, channels, number and first stride of each stage."""
 
-    def __init__(self, stem: int, plan: Sequence[Tuple[int, int, int, int]], last: int, classes: int) -> None:
+    def __init__(
+        self, stem: int, plan: Sequence[Tuple[int, int, int, int]], last: int, window: int, classes: int
+    ) -> None:
         super().__init__()
+        self.window = window
         layers, inside = [ConvBn(3, stem, 3, 2, act=F.relu6)], stem
         for wider, outside, count, stride in plan:
             for place in range(count):
@@ -45,15 +48,14 @@ class MobileNetV2(M.Module):
         self.classify = M.Sequential(M.Dropout(0.2), M.Linear(last, classes))
 
     def forward(self, x: Any) -> Any:
-        """(n, 3, h, w) -> (n, classes); h and w are 32 times the window of the last pooling."""
-        x = self.features(x)
-        x = F.avg_pool2d(x, x.shape[2:])
+        """(n, 3, h, w) -> (n, classes); the last pooling takes all that is left of h and w."""
+        x = F.avg_pool2d(self.features(x), self.window)
         return self.classify(x.reshape(x.shape[0], -1))
 
 
 PLAN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 NETWORKS = {
     "V1": small(lambda: MobileNetV1((8, 16, 16, 32), 10), (1, 3, 32, 32)),
-    "V2": small(lambda: MobileNetV2(16, ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 1, 2)), 64, 10), (1, 3, 64, 64)),
-    "MobileNetV2": full(lambda: MobileNetV2(32, PLAN, 1280, 1000), (1, 3, 224, 224)),
+    "V2": small(lambda: MobileNetV2(16, ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 1, 2)), 64, 8, 10), (1, 3, 64, 64)),
+    "MobileNetV2": full(lambda: MobileNetV2(32, PLAN, 1280, 7, 1000), (1, 3, 224, 224)),
 }

@@ -45,7 +45,9 @@ class ConvBn(M.Module):
 class SqueezeExcite(M.Module):
     """Scales the channels by a gate computed from their means."""
 
-    def __init__(self, channels: int, squeezed: int, act: Act = F.relu, gate: Callable[[Any], Any] = F.hsigmoid) -> None:
+    def __init__(
+        self, channels: int, squeezed: int, act: Act = F.relu, gate: Callable[[Any], Any] = F.hsigmoid
+    ) -> None:
         super().__init__()
         self.down, self.up = M.Conv2d(channels, squeezed, 1), M.Conv2d(squeezed, channels, 1)
         self.act, self.gate = act, gate

@@ -95,10 +95,15 @@ def _fill(part: M.Module, source: np.random.RandomState) -> None:
     give("bias", -0.3, 0.3)
     if isinstance(part, (M.BatchNorm1d, M.BatchNorm2d, M.LayerNorm, M.GroupNorm)):
         give("weight", 0.7, 1.3)
-    elif isinstance(part, (M.Conv2d, M.Linear)):
-        inside = int(np.prod(part.weight.shape)) // (part.weight.shape[0] * getattr(part, "groups", 1))
-        if isinstance(part, M.Conv2d):
-            inside = int(np.prod(part.weight.shape[-3:]))
-        spread = (2.0 if isinstance(part, M.Conv2d) else 1.0) / inside
-        weight = source.standard_normal(part.weight.shape) * np.sqrt(spread)
-        part.weight[...] = mge.Tensor(weight.astype("float32"))
+    elif isinstance(part, M.ConvTranspose2d):
+        strides = int(np.prod(part.stride))
+        _spread(part, source, 2.0 * strides / (part.in_channels // part.groups * int(np.prod(part.kernel_size))))
+    elif isinstance(part, M.Conv2d):
+        _spread(part, source, 2.0 / int(np.prod(part.weight.shape[-3:])))
+    elif isinstance(part, M.Linear):
+        _spread(part, source, 1.0 / part.in_features)
+
+
+def _spread(part: M.Module, source: np.random.RandomState, variance: float) -> None:
+    weight = source.standard_normal(part.weight.shape) * np.sqrt(variance)
+    part.weight[...] = mge.Tensor(weight.astype("float32"))

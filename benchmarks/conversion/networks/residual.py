@@ -90,21 +90,23 @@ class Backbone(M.Module):
 
 
 class ResNet(M.Module):
-    """The classifier."""
+    """The classifier; ``window`` is that of the last pooling, which takes all that is left where it is 0."""
 
-    def __init__(self, classes: int, *backbone: Any, **options: Any) -> None:
+    def __init__(self, classes: int, window: int, *backbone: Any, **options: Any) -> None:
         super().__init__()
+        self.window = window
         self.backbone = Backbone(*backbone, **options)
         self.classify = M.Linear(self.backbone.channels[-1], classes)
 
     def forward(self, x: Any) -> Any:
         """(n, 3, h, w) -> (n, classes)."""
-        x = F.adaptive_avg_pool2d(self.backbone(x)[-1], 1)
+        x = self.backbone(x)[-1]
+        x = F.avg_pool2d(x, self.window) if self.window else F.adaptive_avg_pool2d(x, 1)
         return self.classify(F.flatten(x, 1))
 
 
 NETWORKS = {
-    "basic blocks": small(lambda: ResNet(10, Basic, (1, 1, 1), 16), (1, 3, 32, 32)),
-    "bottlenecks, batch of 2": small(lambda: ResNet(10, Bottleneck, (1, 1), 8), (2, 3, 40, 56)),
-    "ResNet-50": full(lambda: ResNet(1000, Bottleneck, (3, 4, 6, 3)), (1, 3, 224, 224)),
+    "basic blocks": small(lambda: ResNet(10, 2, Basic, (1, 1, 1), 16), (1, 3, 32, 32)),
+    "bottlenecks, batch of 2": small(lambda: ResNet(10, 0, Bottleneck, (1, 1), 8), (2, 3, 40, 56)),
+    "ResNet-50": full(lambda: ResNet(1000, 7, Bottleneck, (3, 4, 6, 3)), (1, 3, 224, 224)),
 }

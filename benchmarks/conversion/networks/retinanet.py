@@ -72,7 +72,5 @@ class RetinaNet(M.Module):
 
 NETWORKS = {
     "five levels": small(lambda: RetinaNet(Backbone(Basic, (1, 1, 1, 1), 8), 8, 1, 3), (1, 3, 128, 128)),
-    "RetinaNet-R50": full(
-        lambda: RetinaNet(Backbone(Bottleneck, (3, 4, 6, 3)), 256, 4, 80), (1, 3, 256, 256)
-    ),
+    "RetinaNet-R50": full(lambda: RetinaNet(Backbone(Bottleneck, (3, 4, 6, 3)), 256, 4, 80), (1, 3, 256, 256)),
 }

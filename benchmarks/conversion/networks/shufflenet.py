@@ -87,7 +87,5 @@ class ShuffleNetV1(M.Module):
 NETWORKS = {
     "V1, grouped": small(ShuffleNetV1, (1, 3, 32, 32)),
     "V2": small(lambda: ShuffleNetV2((16, 24, 32, 48), (2, 2), 10), (1, 3, 64, 64)),
-    "ShuffleNetV2 1.0x": full(
-        lambda: ShuffleNetV2((24, 116, 232, 464, 1024), (4, 8, 4), 1000), (1, 3, 224, 224)
-    ),
+    "ShuffleNetV2 1.0x": full(lambda: ShuffleNetV2((24, 116, 232, 464, 1024), (4, 8, 4), 1000), (1, 3, 224, 224)),
 }

@@ -52,6 +52,6 @@ class UNet(M.Module):
 NETWORKS = {
     "by transposed convolution": small(lambda: UNet((8, 16, 24), 2, False), (1, 3, 32, 48)),
     "by bilinear interpolation": small(lambda: UNet((8, 16, 24), 2, True), (1, 3, 36, 52)),
-    "U-Net 64-1024": full(lambda: UNet((64, 128, 256, 512, 1024), 2, False), (1, 3, 256, 256)),
-    "U-Net 32-512, bilinear": full(lambda: UNet((32, 64, 128, 256, 512), 2, True), (1, 3, 256, 256)),
+    "U-Net 64-1024": full(lambda: UNet((64, 128, 256, 512, 1024), 2, False), (1, 3, 128, 128)),
+    "U-Net 32-512, bilinear": full(lambda: UNet((32, 64, 128, 256, 512), 2, True), (1, 3, 128, 128)),
 }

@@ -79,6 +79,15 @@ def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     return [value for value in graph.input if value.name not in constants]
 
 
+def cast(feeds: dict[str, Any], given: Sequence[onnx.ValueInfoProto]) -> dict[str, Any]:
+    """The arrays by the file's names, integers and floats in the file's width: MegEngine has no int64 to declare."""
+    types = {value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in given}
+    for name, array in feeds.items():
+        if array.dtype.kind != types[name].kind:
+            raise Refusal(f'input "{name}" is {types[name].name} in the file, declared is {array.dtype.name}')
+    return {name: array.astype(types[name], copy=False) for name, array in feeds.items()}
+
+
 def by_name(kind: str, declared: Sequence[Tensor], names: Sequence[str]) -> dict[str, str]:
     """Declared name -> name in the file. Names that a declaration cannot have go by position; Refusal where the
     numbers differ, or where only some of the names are the file's."""

@@ -68,8 +68,8 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "answers").exists():
-            _ask(folder, _asked_for(request.session))
-    return {_name(answer): answer for line in (folder / "answers").read_text().splitlines() for answer in [json.loads(line)]}
+            ask(folder, _asked_for(request.session))
+    return _read(folder)
 
 
 def _name(answer: dict[str, Any]) -> str:
@@ -87,18 +87,30 @@ def _asked_for(session: pytest.Session) -> list[Cell]:
     return list(found.values())
 
 
-def _ask(folder: Path, asked: list[Cell]) -> None:
+def in_toolchain(script: str, arguments: list[str], folder: Path, seed: str = "0") -> None:
+    """Runs a script of this folder with the mgeconvert toolchain's Python in ``folder``; its output is in ``log``."""
     toolchain = _toolchain()
-    request = {"repository": str(REPOSITORY), "scratch": str(folder), "cells": [cell.asked for cell in asked]}
-    (folder / "request.json").write_text(json.dumps(request))
-    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+    environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": seed}
     environment |= {**toolchain.environment, "TQDM_DISABLE": "1"}
-    command = [toolchain.python, "-B", "-s", str(HERE / "driver.py"), "request.json", "answers.partial"]
+    command = [toolchain.python, "-B", "-s", str(HERE / script), *arguments]
     with (folder / "log").open("w") as log:
         done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
     if done.returncode:
-        pytest.fail(f"the driver ended with status {done.returncode}:\n" + (folder / "log").read_text()[-4000:])
+        pytest.fail(f"{script} ended with status {done.returncode}:\n" + (folder / "log").read_text()[-4000:])
+
+
+def ask(folder: Path, asked: list[Cell], seed: str = "0") -> Answers:
+    """Has the driver answer cells; ``seed`` is Python's hash seed."""
+    request = {"repository": str(REPOSITORY), "scratch": str(folder), "cells": [cell.asked for cell in asked]}
+    (folder / "request.json").write_text(json.dumps(request))
+    in_toolchain("driver.py", ["request.json", "answers.partial"], folder, seed)
     (folder / "answers.partial").rename(folder / "answers")
+    return _read(folder)
+
+
+def _read(folder: Path) -> Answers:
+    rows = [json.loads(line) for line in (folder / "answers").read_text().splitlines()]
+    return {_name(row): row for row in rows}
 
 
 def _toolchain() -> Installed:

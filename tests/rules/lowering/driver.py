@@ -8,18 +8,24 @@ as in a build.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
 
 OPTIONS = {"onnx": {"opset": 12}, "tflite": {}, "caffe": {"fuse_bn": False}}
 FILES = {"onnx": ["net.onnx"], "tflite": ["net.tflite"], "caffe": ["net.prototxt", "net.caffemodel"]}
-STOCK = {"onnx": ("tm_to_onnx", "OnnxConverter"), "tflite": ("tm_to_tflite", "TFLiteConverter"), "caffe": ("tm_to_caffe", "CaffeConverter")}
+STOCK = {
+    "onnx": ("tm_to_onnx", "OnnxConverter"),
+    "tflite": ("tm_to_tflite", "TFLiteConverter"),
+    "caffe": ("tm_to_caffe", "CaffeConverter"),
+}
 
 
 def main(request: Path, answers: Path) -> None:
@@ -50,8 +56,8 @@ def main(request: Path, answers: Path) -> None:
                 out.flush()
 
 
-def _by_case(cells: List[Any]) -> Iterator[Tuple[str, List[Any]]]:
-    found: Dict[str, List[Any]] = {}
+def _by_case(cells: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+    found: dict[str, list[Any]] = {}
     for name, *rest in cells:
         found.setdefault(name, []).append(rest)
     return iter(found.items())
@@ -62,8 +68,9 @@ class Traced:
 
     def __init__(self, case: Any, folder: Path) -> None:
         import megengine as mge
-        from megbuild_worker import job, traced
         from megengine.traced_module import trace_module
+
+        from megbuild_worker import job, traced
 
         folder.mkdir(exist_ok=True)
         self.folder = folder
@@ -72,7 +79,11 @@ class Traced:
         given = network(*[mge.Tensor(feed) for feed in feeds])
         module = trace_module(network, *tensors)
         flat = list(_flat(given))
-        named = isinstance(given, dict) and len(flat) == len(given) and not any(isinstance(v, (list, tuple, dict)) for v in given.values())
+        named = (
+            isinstance(given, dict)
+            and len(flat) == len(given)
+            and not any(isinstance(v, (list, tuple, dict)) for v in given.values())
+        )
         names = sorted(given) if named else [f"result{i}" for i in range(len(flat))]
         self.inputs = tuple(
             job.Tensor(f"input{i}", feed.shape, feed.dtype.name, _range(feed)) for i, feed in enumerate(feeds)
@@ -97,11 +108,11 @@ def _flat(given: Any) -> Iterator[Any]:
         yield given
 
 
-def _range(feed: Any) -> Tuple[float, float]:
+def _range(feed: Any) -> tuple[float, float]:
     return float(feed.min()), float(feed.max())
 
 
-def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: Dict[str, Any]) -> Dict[str, Any]:
+def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: dict[str, Any]) -> dict[str, Any]:
     from megbuild_worker import contract, job, load
 
     folder = traced.folder / f"{format}-{lowering}-{'-'.join(map(str, options.values()))}"
@@ -128,12 +139,16 @@ def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: D
         answer = {"outcome": "unusable" if paths[0].exists() else "refused", "said": str(refusal)}
     except Exception:
         answer = {"outcome": "unusable" if paths[0].exists() else "broken", "said": traceback.format_exc()}
+    if answer["outcome"] == "ok":
+        answer["sha256"] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     if format == "tflite" and paths[0].exists():
         answer["aligned"] = _aligned(paths[0].read_bytes())
+    if format == "onnx" and paths[0].exists():
+        answer.update(_told(paths[0]))
     return answer
 
 
-class _stock_restored:  # noqa: N801
+class _stock_restored:
     """The workers replace mgeconvert's converter in their process, which elsewhere ends after one conversion."""
 
     def __init__(self, format: str) -> None:
@@ -148,7 +163,7 @@ class _stock_restored:  # noqa: N801
         setattr(self.module, self.name, self.real)
 
 
-def _error(given: Dict[str, Any], expected: Dict[str, Any]) -> float:
+def _error(given: dict[str, Any], expected: dict[str, Any]) -> float:
     """The largest difference, as a part of the largest magnitude of its result."""
     import numpy as np
 
@@ -160,6 +175,22 @@ def _error(given: Dict[str, Any], expected: Dict[str, Any]) -> float:
             apart = np.abs(given[name].astype("float64") - wanted.astype("float64")).max()
             worst = max(worst, float(apart / (np.abs(wanted.astype("float64")).max() + 1e-9)))
     return worst if np.isfinite(worst) else 1e30
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What an ONNX file says about itself."""
+    import onnx
+
+    model = onnx.load(str(path))
+    graph = model.graph
+    known = {tensor.name for tensor in [*graph.value_info, *graph.output, *graph.input, *graph.initializer]}
+    return {
+        "opset": model.opset_import[0].version,
+        "producer": [model.producer_name, model.producer_version, model.doc_string, graph.doc_string],
+        "inputs": [tensor.name for tensor in graph.input],
+        "nodes": [node.name for node in graph.node],
+        "without_shape": sorted({name for node in graph.node for name in node.output} - known),
+    }
 
 
 def _aligned(file: bytes) -> bool:

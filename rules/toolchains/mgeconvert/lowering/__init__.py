@@ -11,15 +11,28 @@ from megengine.module.qat import QATModule
 from megengine.module.quantized import QuantizedModule
 from megengine.traced_module import TracedModule
 
-from . import activation, convolution, elementwise, indexing, linear, normalisation, ordering, passing, pooling, recurrent
-from . import reduction, shape
+from . import (
+    activation,
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    normalisation,
+    ordering,
+    passing,
+    pooling,
+    quantised,
+    recurrent,
+    reduction,
+    shape,
+)
 from .walk import Trouble, lower
 
 __all__ = ["Trouble", "is_quantised", "lower"]
 
 HANDLERS = (
     activation, convolution, elementwise, indexing, linear, normalisation,
-    ordering, passing, pooling, recurrent, reduction, shape,
+    ordering, passing, pooling, quantised, recurrent, reduction, shape,
 )  # fmt: skip
 """The modules whose handlers are in the table."""
 

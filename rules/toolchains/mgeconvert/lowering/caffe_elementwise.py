@@ -108,7 +108,11 @@ def _with_array(p: CaffeEmission, kind: str, x: Value, array: Array, result: Ten
     if kind == "mul":
         return _scaled(p, x, array, None, result)
     if kind == "div":
-        return _scaled(p, p.unary("reciprocal", x), array, None, result) if first else _scaled(p, x, 1.0 / array, None, result)
+        return (
+            _scaled(p, p.unary("reciprocal", x), array, None, result)
+            if first
+            else _scaled(p, x, 1.0 / array, None, result)
+        )
     if kind == "max":
         return p.add(p.unary("relu", p.sub(x, known)), known)
     if kind == "min":

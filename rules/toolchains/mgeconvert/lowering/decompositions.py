@@ -32,8 +32,10 @@ def erf(p: Primitives, x: Value) -> Value:
 def cumulate(p: Primitives, x: Value, axis: int) -> Value:
     """A product with a triangle of ones."""
     ones = np.tril(np.ones((x.shape[axis], x.shape[axis]), np.float32))
-    return along(p, p.cast(x, np.float32), axis, ones) if x.dtype.kind == "f" else p.cast(
-        along(p, p.cast(x, np.float32), axis, ones), x.dtype
+    return (
+        along(p, p.cast(x, np.float32), axis, ones)
+        if x.dtype.kind == "f"
+        else p.cast(along(p, p.cast(x, np.float32), axis, ones), x.dtype)
     )
 
 

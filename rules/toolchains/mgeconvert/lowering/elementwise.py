@@ -34,7 +34,14 @@ _OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "pow":
 for _name, _kind in _OPERATORS.items():
     method(f"__{_name}__", f"__i{_name}__")(_binary(_kind))
     method(f"__r{_name}__")(_binary(_kind, swapped=True))
-for _name, _kind in {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}.items():
+for _name, _kind in {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}.items():
     method(f"__{_name}__")(_binary(_kind))
 for _name in ("and", "or", "xor"):
     method(f"__{_name}__", f"__i{_name}__")(_binary(_name))
@@ -46,7 +53,13 @@ for _name, _kind in {
     function(getattr(F, _name))(_binary(_kind))
 for _name in ("abs", "neg", "floor", "ceil", "exp", "log", "sin", "cos", "sqrt", "tanh", "sigmoid", "relu", "relu6"):
     function(getattr(F, _name))(_unary(_name))
-for _name, _kind in {"__neg__": "neg", "__abs__": "abs", "__floor__": "floor", "__ceil__": "ceil", "__invert__": "not"}.items():
+for _name, _kind in {
+    "__neg__": "neg",
+    "__abs__": "abs",
+    "__floor__": "floor",
+    "__ceil__": "ceil",
+    "__invert__": "not",
+}.items():
     method(_name)(_unary(_kind))
 function(F.logical_not)(_unary("not"))
 
@@ -195,5 +208,3 @@ def elemwise(p: Primitives, own: M.Elemwise, *operands: Operand) -> Value:
         raise Unsupported(f"the method {own.method}")
     result: Value = lower(p, *operands)
     return result
-
-

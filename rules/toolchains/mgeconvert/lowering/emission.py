@@ -75,9 +75,12 @@ class Emission:
         return node
 
     def discard(self, tensor: IRTensor) -> None:
-        """Takes away the operation that makes a tensor that nothing will read, and with it its weights."""
-        index = self.graph.all_oprs.index(tensor.owner_opr)
-        self.graph.delete_ops(index)
+        """Takes away the operation that makes a tensor that nothing will read, and its weights, and frees their names."""
+        node = tensor.owner_opr
+        self.graph.delete_ops(self.graph.all_oprs.index(node))
+        kept = {id(held) for other in self.graph.all_oprs for held in other.inp_tensors}
+        gone = [*node.out_tensors, *(held for held in node.inp_tensors if held.np_data is not None)]
+        self._taken.difference_update(held.name for held in gone if id(held) not in kept)
 
     def name_new(self, results: Sequence[IRTensor]) -> None:
         """Names what the lowering of ``path`` made: ``results`` after the path, the rest after what it is."""

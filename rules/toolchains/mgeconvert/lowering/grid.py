@@ -34,7 +34,9 @@ class Grid:
     def int8_zero(self) -> int:
         """The zero point of the same grid in int8."""
         if (self.low, self.high) not in ((-128, 127), (-127, 127), (0, 255)):
-            raise Unsupported(f"the quantised type {self.dtype}, {self.low} to {self.high}, is not of 8 bits", "qint8 or quint8")
+            raise Unsupported(
+                f"the quantised type {self.dtype}, {self.low} to {self.high}, is not of 8 bits", "qint8 or quint8"
+            )
         return self.zero_point + self.shift
 
     def int8(self, array: Array) -> Array:

@@ -155,7 +155,9 @@ def gather(p: Primitives, inp: Value, axis: int, index: Value) -> Value:
     axis = whole_number(axis) % inp.ndim
     own = decompositions.positions((*index.shape[:axis], inp.shape[axis], *index.shape[axis + 1 :]), axis)
     if (*index.shape[:axis], *index.shape[axis + 1 :]) != (*inp.shape[:axis], *inp.shape[axis + 1 :]):
-        raise Unsupported("a gather with fewer indices than the value has on another axis", "an index of the value's shape")
+        raise Unsupported(
+            "a gather with fewer indices than the value has on another axis", "an index of the value's shape"
+        )
     own = np.repeat(np.take(own, [0], axis=axis), index.shape[axis], axis=axis)
     stride = decompositions.stride_of(inp.shape, axis)
     place = p.add(p.mul(p.cast(index, np.int32), np.int32(stride)), constant(own))

@@ -67,7 +67,11 @@ def matmul(
     y = p.matmul(left, right)
     if column:
         y = p.reshape(y, y.shape[:-1])
-    return p.reshape(y, (*y.shape[: y.ndim - (1 if column else 2)], *y.shape[y.ndim - (0 if column else 1) :])) if row else y
+    return (
+        p.reshape(y, (*y.shape[: y.ndim - (1 if column else 2)], *y.shape[y.ndim - (0 if column else 1) :]))
+        if row
+        else y
+    )
 
 
 def _turned(p: Primitives, x: Value, turned: bool) -> Value:

@@ -21,9 +21,8 @@ def affine(p: Primitives, x: Value, scale: Array, shift: Array) -> Value:
         bias = shift if origin.bias is None else origin.bias * scale + shift
         for tensor in x.stored.values():
             p.discard(tensor)
-        return p.convolution(
-            origin.x, weight, bias, origin.stride, origin.padding, origin.dilation, origin.groups
-        )
+        p.path = origin.path
+        return p.convolution(origin.x, weight, bias, origin.stride, origin.padding, origin.dilation, origin.groups)
     shape = (1, -1) + (1,) * (x.ndim - 2)
     return p.add(p.mul(x, constant(scale.reshape(shape))), constant(shift.reshape(shape)))
 
@@ -60,9 +59,7 @@ def batch_norm(
 def affine_of(p: Primitives, own: Any, x: Value) -> Value:
     """``megengine.module.BatchNorm2d``."""
     training = own.training and not own.freeze
-    return batch_norm(
-        p, x, own.running_mean, own.running_var, own.weight, own.bias, training=training, eps=own.eps
-    )
+    return batch_norm(p, x, own.running_mean, own.running_var, own.weight, own.bias, training=training, eps=own.eps)
 
 
 def _standardised(p: Primitives, x: Value, axes: Sequence[int], eps: float) -> Value:

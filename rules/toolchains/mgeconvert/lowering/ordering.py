@@ -20,7 +20,9 @@ def _arg(kind: str) -> Handler:
         kept = [1 if other == position % x.ndim else n for other, n in enumerate(x.shape)]
         return p.reshape(y, kept) if keepdims else y
 
-    lower.__doc__ = f"``megengine.functional.arg{kind}``: the first position, as int32; of all elements without an axis."
+    lower.__doc__ = (
+        f"``megengine.functional.arg{kind}``: the first position, as int32; of all elements without an axis."
+    )
     return lower
 
 

@@ -118,7 +118,11 @@ class Primitives(Emission):
         result = F.concat([value.tensor for value in values], axis)
         if all(value.constant for value in values):
             return Value(result)
-        return values[0] if len(values) == 1 else self.emit_concat([self.cast(v, result.dtype) for v in values], axis, result)
+        return (
+            values[0]
+            if len(values) == 1
+            else self.emit_concat([self.cast(v, result.dtype) for v in values], axis, result)
+        )
 
     def slice(self, x: Value, axis: int, start: Optional[int], stop: Optional[int], step: Optional[int] = 1) -> Value:
         """What ``x[start:stop:step]`` gives on one axis."""
@@ -214,14 +218,21 @@ class Primitives(Emission):
         return Value(result) if a.constant and b.constant else self.emit_matmul(a, b, result)
 
     def convolution(
-        self, x: Value, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, dilation: Shape, groups: int
+        self,
+        x: Value,
+        weight: Array,
+        bias: Optional[Array],
+        stride: Shape,
+        padding: Shape,
+        dilation: Shape,
+        groups: int,
     ) -> Value:
         """Cross-correlation over one to three spatial axes with symmetric padding."""
         if weight.ndim - 2 not in self.convolution_ranks:
             return decompositions.convolution(self, x, weight, bias, stride, padding, dilation, groups)
         result = arithmetic.convolution(x.tensor, weight, bias, stride, padding, dilation, groups)
         y = self.emit_convolution(x, weight, bias, stride, padding, dilation, groups, result)
-        y.origin = Convolved(x, weight, bias, stride, padding, dilation, groups)
+        y.origin = Convolved(x, weight, bias, stride, padding, dilation, groups, self.path)
         return y
 
     def deconvolution(
@@ -246,9 +257,7 @@ class Primitives(Emission):
                 self, x, weight, bias, stride, padding, output_padding, dilation, groups
             )
         result = arithmetic.deconvolution(x.tensor, weight, bias, stride, padding, output_padding, dilation, groups)
-        return self.emit_deconvolution(
-            x, weight, bias, stride, padding, output_padding, dilation, groups, result
-        )
+        return self.emit_deconvolution(x, weight, bias, stride, padding, output_padding, dilation, groups, result)
 
     def takes_deconvolution(self, weight: Array, padding: Shape, output_padding: Shape, dilation: Shape) -> bool:
         """Whether the format has this transposed convolution; else it becomes a convolution of a spread-out input."""

@@ -64,7 +64,9 @@ def _folded(own: Any) -> Any:
     return own.fold_weight_bias(own.bn.running_mean, own.bn.running_var)
 
 
-def _convolved(p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool) -> Value:
+def _convolved(
+    p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
+) -> Value:
     kernel = weight.numpy()
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
     offset = None if bias is None else bias.numpy().reshape(-1)

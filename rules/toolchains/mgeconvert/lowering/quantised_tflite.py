@@ -7,6 +7,7 @@ which are dequantised where there are none yet. So what the training left in flo
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -15,6 +16,8 @@ from megengine import Tensor
 from mgeconvert.converter_ir.ir_tensor import IRTensor
 
 from .grid import Grid
+from .quantised_steps import Steps, steps_of
+from .tflite_file import Scales
 from .to_tflite import NHWC, PLAIN, TfliteEmission
 from .values import Array, Shape, Value
 
@@ -32,8 +35,10 @@ class _Integers:
 
     inside: Grid
     out: Grid
-    weight: Optional[Grid] = None
     relu: bool = False
+    steps: Optional[Steps] = None
+    channels: int = 0
+    """The axis of the results in the weights as they are stored."""
 
 
 class QuantisedTfliteEmission(TfliteEmission):
@@ -45,6 +50,7 @@ class QuantisedTfliteEmission(TfliteEmission):
         self.between = between
         self._integers: Optional[_Integers] = None
         self._grids: Dict[int, Grid] = {}
+        self._from_layers: Dict[int, Value] = {}
         self._numbers_on_grids: Dict[Tuple[Any, ...], IRTensor] = {}
 
     # Tensors ---------------------------------------------------------------------------------------------------------
@@ -68,22 +74,22 @@ class QuantisedTfliteEmission(TfliteEmission):
         return self._on(super().tensor(shape, np.int8, name), self._integers.inside)
 
     def constant(self, array: Array, role: str = "constant") -> IRTensor:
-        """In integers: weights on their grid, biases in steps of the product, other floats on the grid inside."""
+        """In integers: weights on their grid, biases in units of the product, other floats on the grid inside."""
         if self._integers is None or np.asarray(array).dtype != np.float32:
             return super().constant(array, role)
-        inside, weight = self._integers.inside, self._integers.weight
-        if role != "bias" or weight is None:
-            grid = weight if role == "weight" and weight else inside
-            return self._whole(grid.int8(array), grid.scale, grid.int8_zero(), role)
-        step = float(np.float32(inside.scale) * np.float32(weight.scale))
-        limits = np.iinfo(np.int32)
-        steps = np.clip(np.round(array.astype(np.float64) / step), limits.min, limits.max)
-        return self._whole(steps.astype(np.int32), step, 0, role)
+        inside, steps, channels = self._integers.inside, self._integers.steps, self._integers.channels
+        if steps is None or role not in ("weight", "bias"):
+            return self._whole(inside.int8(array), inside.scale, inside.int8_zero(), role)
+        if role == "bias":
+            return self._whole(steps.bias, _scales(steps.units, 0), 0, role)
+        order = (1, 2, 3, 0) if channels else (0, 2, 3, 1)
+        stored = steps.weight.transpose(order) if steps.weight.ndim == 4 else steps.weight
+        return self._whole(stored, _scales(steps.scales, channels), 0, role)
 
-    def _whole(self, array: Array, scale: float, zero: int, role: str) -> IRTensor:
+    def _whole(self, array: Array, scale: Any, zero: int, role: str) -> IRTensor:
         """A constant of integers; equal ones of one scale are stored once."""
         array = np.ascontiguousarray(array)
-        key = (array.dtype.str, array.shape, scale, zero, array.tobytes())
+        key = (array.dtype.str, array.shape, scale, zero, hashlib.blake2b(array.tobytes(), digest_size=16).digest())
         if key not in self._numbers_on_grids:
             tensor = IRTensor("", array.shape, array.dtype.type, np_data=array, axis=None)
             tensor.scale, tensor.zero_point, tensor.np_dtype = scale, zero, array.dtype.type
@@ -126,7 +132,7 @@ class QuantisedTfliteEmission(TfliteEmission):
         there = self._grid(x)
         if there == grid:
             return x
-        if there is None:
+        if there is None or there.scale < grid.scale / 2:  # int8 to int8 would round twice
             layout = self._layout(x)
             source = self._in(x, layout)
         else:
@@ -134,7 +140,12 @@ class QuantisedTfliteEmission(TfliteEmission):
             source = x.stored[INT8[layout]]
         output = self._on(super().tensor(source.shape, np.int8), grid)
         self.node("QUANTIZE", [source], [output])
-        return Value(result, {INT8[layout]: output})
+        return self._direct(Value(result, {INT8[layout]: output}))
+
+    def _direct(self, y: Value) -> Value:
+        """A value that comes from a quantised layer directly: MegEngine knows its scale when a layer takes it."""
+        self._from_layers[id(y)] = y
+        return y
 
     def _written(self, how: _Integers, values: Sequence[Value], emit: Callable[..., Value]) -> Value:
         """What ``emit`` makes of int8 values, in int8."""
@@ -156,32 +167,45 @@ class QuantisedTfliteEmission(TfliteEmission):
         result: Tensor, kernel: Grid, out: Grid, relu: bool,
     ) -> Value:  # fmt: skip
         """A convolution of an int8 value to another grid; ``kernel`` is that of the weights."""
-        inside = self._grid(x)
+        inside, rounded = self._grid(x), self._rounds_bias(x, kernel)
         assert inside is not None
-        return self._written(
-            _Integers(inside, out, kernel, relu), [x],
+        steps = steps_of(weight, bias, inside, kernel, out, relu, result.numpy(), True, rounded)
+        channels = 3 if groups > 1 and weight.shape[1] == 1 and groups == x.shape[1] else 0
+        y = self._written(
+            _Integers(inside, out, relu, steps, channels), [x],
             lambda view: self.emit_convolution(view, weight, bias, stride, padding, dilation, groups, result),
         )  # fmt: skip
+        return self._direct(y)
+
+    def _rounds_bias(self, x: Value, kernel: Grid) -> bool:
+        """Whether the network as trained rounds a layer's bias: ``megengine.quantization.utils.fake_quant_bias``."""
+        inside = self._grid(x)
+        return id(x) in self._from_layers and inside is not None and inside.symmetric and kernel.symmetric
 
     def int8_linear(
         self, x: Value, weight: Array, bias: Optional[Array], result: Tensor, kernel: Grid, out: Grid, relu: bool
     ) -> Value:
         """``x @ weight.T + bias`` of an int8 value to another grid."""
         rows = x if x.ndim == 2 else self.reshape(x, (-1, x.shape[-1]))
-        inside = self._grid(rows)
+        inside, rounded = self._grid(rows), self._rounds_bias(x, kernel)
         assert inside is not None
         flat = result.reshape(-1, weight.shape[0])
-        how = _Integers(inside, out, kernel, relu)
+        steps = steps_of(weight, bias, inside, kernel, out, relu, flat.numpy(), False, rounded)
+        how = _Integers(inside, out, relu, steps)
         y = self._written(how, [rows], lambda view: self.emit_linear(view, weight, bias, flat))
-        return self.reshape(y, result._tuple_shape)
+        return self._direct(self.reshape(y, result._tuple_shape))
 
     def int8_binary(self, kind: str, a: Value, b: Value, result: Tensor, out: Grid, relu: bool) -> Value:
         """A sum, a difference or a product of int8 values, each on its grid."""
         ndim = len(result._tuple_shape)
         a, b = (x if x.ndim == ndim else self.reshape(x, (1,) * (ndim - x.ndim) + x.shape) for x in (a, b))
+        layout = NHWC if any(INT8[NHWC] in x.stored for x in (a, b)) else PLAIN
+        for x in (a, b):
+            self._moved(x, lambda view: (self._in(view, layout), view)[1])  # each is turned on its own grid
         inside = self._grid(a)
         assert inside is not None
-        return self._written(_Integers(inside, out, None, relu), [a, b], lambda *both: self._both(kind, *both, result))
+        how = _Integers(inside, out, relu)
+        return self._direct(self._written(how, [a, b], lambda *both: self._both(kind, *both, result)))
 
     def _both(self, kind: str, a: Value, b: Value, result: Tensor) -> Value:
         return super().emit_binary(kind, a, b, result)
@@ -246,3 +270,8 @@ class QuantisedTfliteEmission(TfliteEmission):
         if first is None or self._integers or any(grid != first for grid in grids):
             return emit(values, axis, result)
         return self._written(_Integers(first, first), values, lambda *views: emit(views, axis, result))
+
+
+def _scales(scales: Array, axis: int) -> Any:
+    """One scale where all are equal."""
+    return float(scales[0]) if (scales == scales[0]).all() else Scales(tuple(map(float, scales)), axis)

@@ -58,7 +58,9 @@ def norm(p: Primitives, x: Value, ord: Optional[float] = None, axis: Any = None,
         return p.reduce("sum", size, _axes(x, axis), keep)
     if order == 2:
         return p.unary("sqrt", p.reduce("sum", p.mul(x, x), _axes(x, axis), keep))
-    return p.binary("pow", p.reduce("sum", p.binary("pow", size, number(order)), _axes(x, axis), keep), number(1 / order))
+    return p.binary(
+        "pow", p.reduce("sum", p.binary("pow", size, number(order)), _axes(x, axis), keep), number(1 / order)
+    )
 
 
 @function(F.normalize)

@@ -16,6 +16,8 @@ _INSTEAD = {
     "functional.matinv": "the inverse of a constant, computed before tracing",
     "functional.multi_head_attention": "attention written with matmul and softmax",
     "module.MultiHeadAttention": "attention written with matmul and softmax",
+    "operator GaussianRNG": "random numbers as an input",
+    "operator UniformRNG": "random numbers as an input",
     "functional.scatter": "functional.where with a mask",
 }
 _INSTEAD_IN = {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence, Tuple
 
 import flatbuffers
 import numpy as np
 from mgeconvert.backend.ir_to_tflite import tflite_converter, tflite_op
-from mgeconvert.backend.ir_to_tflite.tflite import Buffer, Model, OperatorCode
+from mgeconvert.backend.ir_to_tflite.tflite import Buffer, Model, OperatorCode, QuantizationParameters, Tensor
 from mgeconvert.backend.ir_to_tflite.tflite.BuiltinOperator import BuiltinOperator
 from mgeconvert.backend.ir_to_tflite.tflite.BuiltinOptions import BuiltinOptions
 from mgeconvert.backend.ir_to_tflite.tflite.TensorType import TensorType
@@ -53,6 +54,14 @@ def fuse_activations(graph: IRGraph) -> None:
             graph.delete_ops(graph.all_oprs.index(node))
 
 
+@dataclass(frozen=True)
+class Scales:
+    """A scale for each index of an axis of a tensor of integers; zero is 0 in all of them."""
+
+    values: Tuple[float, ...]
+    axis: int
+
+
 @tflite_op._register_op(Node)
 def _node(node: Node, builder: Any) -> Tuple[int, Any, Any]:
     """What mgeconvert's converter asks of an operation: its code, and the type and offset of its options."""
@@ -73,7 +82,7 @@ def _node(node: Node, builder: Any) -> Tuple[int, Any, Any]:
 
 class _Converter(tflite_converter.TFLiteConverter):
     def __init__(self, graph: IRGraph) -> None:
-        super().__init__(graph, quantizer=IRQuantizer(require_quantize=False))
+        super().__init__(graph, quantizer=IRQuantizer(require_quantize=True))
         tensors = {id(t): t for node in graph.all_oprs for t in [*node.inp_tensors, *node.out_tensors]}
         data = sum(t.np_data.nbytes + ALIGNMENT for t in tensors.values() if t.np_data is not None)
         # Large enough from the start: growing copies everything.
@@ -92,6 +101,29 @@ class _Converter(tflite_converter.TFLiteConverter):
         Buffer.BufferStart(builder)
         Buffer.BufferAddData(builder, offset)
         return Buffer.BufferEnd(builder)
+
+    def gen_tensor(
+        self, tensor_name: str, result_shape: Any, dtype: int, buffer_idx: int, scale: Any = None, zero_point: int = 0
+    ) -> Any:
+        if not isinstance(scale, Scales):
+            return super().gen_tensor(tensor_name, result_shape, dtype, buffer_idx, scale, zero_point)
+        builder = self._builder
+        name = builder.CreateString(tensor_name)
+        shape = builder.CreateNumpyVector(np.asarray(result_shape, np.int32))
+        scales = builder.CreateNumpyVector(np.asarray(scale.values, np.float32))
+        zeros = builder.CreateNumpyVector(np.zeros(len(scale.values), np.int64))
+        QuantizationParameters.QuantizationParametersStart(builder)
+        QuantizationParameters.QuantizationParametersAddScale(builder, scales)
+        QuantizationParameters.QuantizationParametersAddZeroPoint(builder, zeros)
+        QuantizationParameters.QuantizationParametersAddQuantizedDimension(builder, scale.axis)
+        quantisation = QuantizationParameters.QuantizationParametersEnd(builder)
+        Tensor.TensorStart(builder)
+        Tensor.TensorAddName(builder, name)
+        Tensor.TensorAddShape(builder, shape)
+        Tensor.TensorAddType(builder, dtype)
+        Tensor.TensorAddBuffer(builder, buffer_idx)
+        Tensor.TensorAddQuantization(builder, quantisation)
+        return Tensor.TensorEnd(builder)
 
     def get_operator_codes(self) -> Any:
         """Codes stand in two fields: readers from before 2021 know the first one alone."""

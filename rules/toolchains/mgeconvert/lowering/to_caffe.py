@@ -55,7 +55,9 @@ class CaffeEmission(Primitives):
 
     # Layers ----------------------------------------------------------------------------------------------------------
 
-    def layer(self, kind: str, inputs: Sequence[Value], *results: Tensor, blobs: Sequence[Array] = (), **parameters: Any) -> Any:
+    def layer(
+        self, kind: str, inputs: Sequence[Value], *results: Tensor, blobs: Sequence[Array] = (), **parameters: Any
+    ) -> Any:
         """Adds a layer; one value, or one for each result."""
         outputs = [self.tensor(result._tuple_shape) for result in results]
         self.node(kind, [x.stored[BLOB] for x in inputs], outputs, blobs=blobs, **parameters)
@@ -257,10 +259,16 @@ class CaffeEmission(Primitives):
     ) -> Value:  # fmt: skip
         if dilation[0] != dilation[1] and weight.shape[2:] != (1, 1):
             weight, dilation = _written_out(weight, dilation), (1, 1)
-        return self._convolved("Convolution", x, weight, bias, result, (stride, padding, dilation), groups, weight.shape[0])
+        return self._convolved(
+            "Convolution", x, weight, bias, result, (stride, padding, dilation), groups, weight.shape[0]
+        )
 
     def takes_deconvolution(self, weight: Array, padding: Shape, output_padding: Shape, dilation: Shape) -> bool:
-        return weight.ndim == 4 and set(dilation) == {1} and all(extra <= pad for extra, pad in zip(output_padding, padding))
+        return (
+            weight.ndim == 4
+            and set(dilation) == {1}
+            and all(extra <= pad for extra, pad in zip(output_padding, padding))
+        )
 
     def emit_deconvolution(
         self, x: Value, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, output_padding: Shape, dilation: Shape, groups: int, result: Tensor

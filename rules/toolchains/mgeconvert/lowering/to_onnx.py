@@ -79,7 +79,9 @@ class OnnxEmission(Primitives):
 
     def emit_binary(self, kind: str, a: Value, b: Value, result: Tensor) -> Value:
         if kind in _NEGATED:
-            return self._op("Not", [self.emit_binary(_NEGATED[kind], a, b, arithmetic.BINARY["equal"](result, False))], result)
+            return self._op(
+                "Not", [self.emit_binary(_NEGATED[kind], a, b, arithmetic.BINARY["equal"](result, False))], result
+            )
         return self._op(_BINARY[kind], [a, b], result)
 
     def emit_unary(self, kind: str, x: Value, result: Tensor, slope: float) -> Value:
@@ -114,7 +116,10 @@ class OnnxEmission(Primitives):
         lengths = [stop - start for start, stop in zip(bounds[:-1], bounds[1:])]
         if x.constant or len(lengths) < 2 or bounds[0] != 0 or bounds[-1] != x.shape[axis]:
             return super().split(x, bounds, axis)
-        cut = [Value(x.tensor).tensor[(slice(None),) * (axis % x.ndim) + (slice(a, b),)] for a, b in zip(bounds, bounds[1:])]
+        cut = [
+            Value(x.tensor).tensor[(slice(None),) * (axis % x.ndim) + (slice(a, b),)]
+            for a, b in zip(bounds, bounds[1:])
+        ]
         if self.opset >= 13:
             return list(self._op("Split", [x, np.asarray(lengths, np.int64)], *cut, axis=axis))
         return list(self._op("Split", [x], *cut, axis=axis, split=lengths))
@@ -139,11 +144,15 @@ class OnnxEmission(Primitives):
         outputs.append(self.tensor(wide._tuple_shape, np.int64))
         self.node(kind, [self._in(x) for x in inputs], outputs, **attributes)
         narrow = self._op("Cast", [Value(wide, {"plain": outputs[-1]})], wide, to=onnx.TensorProto.INT32)
-        return (*(Value(other, {"plain": output}) for other, output in zip(others, outputs)), narrow) if others else narrow
+        return (
+            (*(Value(other, {"plain": output}) for other, output in zip(others, outputs)), narrow) if others else narrow
+        )
 
     def emit_top(self, x: Value, count: int, largest: bool, values: Tensor, positions: Tensor) -> Tuple[Value, Value]:
         k = np.asarray([count], np.int64)
-        found: Tuple[Value, Value] = self._narrow("TopK", [x, k], values, positions, axis=-1, largest=int(largest), sorted=1)
+        found: Tuple[Value, Value] = self._narrow(
+            "TopK", [x, k], values, positions, axis=-1, largest=int(largest), sorted=1
+        )
         return found
 
     def emit_cumsum(self, x: Value, axis: int, result: Tensor) -> Value:

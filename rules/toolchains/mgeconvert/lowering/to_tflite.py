@@ -148,7 +148,9 @@ class TfliteEmission(Primitives):
             joined = self.reshape(x, [size_of(tuple(x.shape[axis] for axis in run)) for run in ordered])
             return self.reshape(self.transpose(joined, [ordered.index(run) for run in runs]), result._tuple_shape)
         if x.ndim > 6:
-            raise Unsupported(f"TFLite transposes up to six axes, here are {x.ndim}", "two transposes with a reshape between")
+            raise Unsupported(
+                f"TFLite transposes up to six axes, here are {x.ndim}", "two transposes with a reshape between"
+            )
         return self._op("TRANSPOSE", [self._in(x, PLAIN), self._numbers(order)], result)
 
     def emit_concat(self, values: Sequence[Value], axis: int, result: Tensor) -> Value:
@@ -283,7 +285,9 @@ class TfliteEmission(Primitives):
             "Padding": SAME if same and any(padding) else VALID, "StrideH": stride[0], "StrideW": stride[1],
             "FilterHeight": kernel[0], "FilterWidth": kernel[1],
         }  # fmt: skip
-        return self._op("MAX_POOL_2D" if kind == "max" else "AVERAGE_POOL_2D", [self._in(x, NHWC)], result, NHWC, **options)
+        return self._op(
+            "MAX_POOL_2D" if kind == "max" else "AVERAGE_POOL_2D", [self._in(x, NHWC)], result, NHWC, **options
+        )
 
     def emit_resize(self, x: Value, size: Shape, kind: str, align_corners: bool, result: Tensor) -> Value:
         operands = [self._in(x, NHWC), self._numbers(size)]

@@ -33,6 +33,8 @@ class Convolved:
     padding: Shape
     dilation: Shape
     groups: int
+    path: str
+    """Where in the network it is."""
 
 
 @dataclass(eq=False)

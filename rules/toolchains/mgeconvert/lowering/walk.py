@@ -13,11 +13,12 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
 import megengine.functional as F
 import numpy as np
-from megbuild_worker.job import Refusal
 from megengine import Tensor
 from megengine.traced_module import TracedModule
 from megengine.traced_module.expr import Apply, CallFunction, Constant, Expr, GetAttr, Input
 from megengine.traced_module.node import ModuleNode, Node, TensorNode
+
+from megbuild_worker.job import Refusal
 
 from . import substitutes, table
 from .primitives import Primitives
@@ -141,9 +142,9 @@ class _Walk:
             return True
         if isinstance(expr, CallFunction) and expr.func in BY_SHAPE:
             return True
-        return all(self.values[node._id].constant for node in expr.inputs if isinstance(node, TensorNode)) and not any(
-            isinstance(node, ModuleNode) for node in expr.inputs
-        )
+        if any(isinstance(node, ModuleNode) for node in expr.inputs) or "RNG" in table.called(expr):
+            return False  # random numbers are no constants
+        return all(self.values[node._id].constant for node in expr.inputs)
 
     def _lowered(self, expr: Expr, reference: List[Tensor]) -> List[Value]:
         """The lowered results; stand-ins for them where there is trouble."""

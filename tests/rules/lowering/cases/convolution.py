@@ -146,7 +146,9 @@ def fused_relu(net, x):
     return net.d(net.c(x))
 
 
-@case(IMAGE, c=lambda: M.ConvBn2d(8, 8, 3, padding=1, groups=2), d=lambda: M.ConvBnRelu2d(8, 4, 3, padding=1, bias=False))
+@case(
+    IMAGE, c=lambda: M.ConvBn2d(8, 8, 3, padding=1, groups=2), d=lambda: M.ConvBnRelu2d(8, 4, 3, padding=1, bias=False)
+)
 def fused_batch_norm(net, x):
     return net.d(net.c(x))
 

@@ -162,7 +162,9 @@ def float_to_whole(net, x):
     return (x * 10.0).astype("int32")
 
 
-@case(IMAGE, IMAGE, e=lambda: M.Elemwise("ADD"), f=lambda: M.Elemwise("FUSE_ADD_RELU"), g=lambda: M.Elemwise("TRUE_DIV"))
+@case(
+    IMAGE, IMAGE, e=lambda: M.Elemwise("ADD"), f=lambda: M.Elemwise("FUSE_ADD_RELU"), g=lambda: M.Elemwise("TRUE_DIV")
+)
 def elemwise_modules(net, x, y):
     return net.g(net.f(x, y), net.e(F.abs(x), F.abs(y)) + 1.0)
 

@@ -224,7 +224,9 @@ class YoloHead(M.Module):
         n, _, h, w = x.shape
         x = F.transpose(F.reshape(x, (n, 3, 7, h, w)), (0, 1, 3, 4, 2))
         place, size, rest = F.split(x, [2, 4], axis=4)
-        return F.reshape(F.concat([F.sigmoid(place) * stride, F.exp(size) * float(stride), F.sigmoid(rest)], 4), (n, -1, 7))
+        return F.reshape(
+            F.concat([F.sigmoid(place) * stride, F.exp(size) * float(stride), F.sigmoid(rest)], 4), (n, -1, 7)
+        )
 
     def forward(self, x):
         x = F.concat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1)
@@ -255,7 +257,9 @@ class Generator(M.Module):
     def __init__(self):
         super().__init__()
         self.start = M.Linear(16, 16 * 4 * 4)
-        self.grow = M.Sequential(M.ConvTranspose2d(16, 8, 4, 2, 1), M.BatchNorm2d(8), M.ReLU(), M.ConvTranspose2d(8, 3, 4, 2, 1))
+        self.grow = M.Sequential(
+            M.ConvTranspose2d(16, 8, 4, 2, 1), M.BatchNorm2d(8), M.ReLU(), M.ConvTranspose2d(8, 3, 4, 2, 1)
+        )
 
     def forward(self, z):
         return F.tanh(self.grow(self.start(z).reshape(-1, 16, 4, 4)))
@@ -280,7 +284,9 @@ class Mixer(M.Module):
 class SuperResolution(M.Module):
     def __init__(self):
         super().__init__()
-        self.body = M.Sequential(M.Conv2d(3, 16, 5, padding=2), M.PReLU(16), M.Conv2d(16, 12, 3, padding=1), M.PixelShuffle(2))
+        self.body = M.Sequential(
+            M.Conv2d(3, 16, 5, padding=2), M.PReLU(16), M.Conv2d(16, 12, 3, padding=1), M.PixelShuffle(2)
+        )
 
     def forward(self, x):
         return F.clip(self.body(x) + F.vision.interpolate(x, scale_factor=2, mode="bicubic"), 0.0, 1.0)

@@ -27,7 +27,9 @@ def rnn(net, x):
     return net.r(x)
 
 
-@case((2, 4, 8), (4, 2, 6), r=lambda: M.RNN(8, 6, num_layers=2, bidirectional=True, batch_first=True, nonlinearity="relu"))
+@case(
+    (2, 4, 8), (4, 2, 6), r=lambda: M.RNN(8, 6, num_layers=2, bidirectional=True, batch_first=True, nonlinearity="relu")
+)
 def rnn_with_state(net, x, h):
     return net.r(x, h)
 

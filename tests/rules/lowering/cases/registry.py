@@ -6,14 +6,15 @@ reads the decorators' text to name its tests. So ``refused`` is a literal: forma
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
+from typing import Any
 
 import megengine as mge
 import megengine.module as M
 import numpy as np
 
-Shape = Tuple[int, ...]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Case:
 
     name: str
     build: Callable[[], M.Module]
-    inputs: Sequence[Union[Shape, Whole]]
+    inputs: Sequence[Shape | Whole]
 
     def network(self) -> M.Module:
         """The network in eval mode, with parameters that no error hides behind."""
@@ -45,7 +46,7 @@ class Case:
         network.eval()
         return network
 
-    def feeds(self) -> List[np.ndarray]:
+    def feeds(self) -> list[np.ndarray]:
         """The inputs: floats from the normal distribution, whole numbers evenly."""
         source = np.random.RandomState(1)
         return [
@@ -56,10 +57,10 @@ class Case:
         ]
 
 
-CASES: Dict[str, Case] = {}
+CASES: dict[str, Case] = {}
 
 
-def case(*inputs: Union[Shape, Whole], refused: Any = None, **parts: Callable[[], Any]) -> Callable[[Any], Any]:
+def case(*inputs: Shape | Whole, refused: Any = None, **parts: Callable[[], Any]) -> Callable[[Any], Any]:
     """Registers a function ``f(net, *inputs)`` or a class of modules as a case; ``parts`` make submodules of ``net``."""
 
     def register(given: Any) -> Any:
@@ -73,7 +74,7 @@ def case(*inputs: Union[Shape, Whole], refused: Any = None, **parts: Callable[[]
 
 
 class _Network(M.Module):
-    def __init__(self, function: Callable[..., Any], parts: Dict[str, Callable[[], Any]]) -> None:
+    def __init__(self, function: Callable[..., Any], parts: dict[str, Callable[[], Any]]) -> None:
         super().__init__()
         self._function = function
         for name, make in parts.items():

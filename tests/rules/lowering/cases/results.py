@@ -1,5 +1,6 @@
 """Inputs and results of unusual kinds."""
 
+import megengine as mge
 import megengine.functional as F
 import megengine.module as M
 
@@ -62,5 +63,10 @@ def constant_result(net, x):
 
 @case(PAIR, refused={"onnx": "svd", "tflite": "svd", "caffe": "svd"})
 def several_unsupported(net, x):
-    u, s, v = F.svd(x)
+    u, s, _ = F.svd(x)
     return F.matinv(F.matmul(u, u, transpose_b=True)) + s.sum()
+
+
+@case(PAIR, refused={"onnx": "random", "tflite": "random", "caffe": "random"})
+def random_numbers(net, x):
+    return F.relu(x) * 1.0 + 0.0 * mge.random.normal(0.0, 1.0, (2, 8, 6, 10))

@@ -1,0 +1,140 @@
+"""Converts the quantised networks in the mgeconvert toolchain: ``driver.py <repository> <scratch> <answers> [name ...]``.
+
+Answers are JSON by network and format. ``steps`` is how far a result of TFLite is from the network as trained, in steps
+of the network's last grid, at worst over all samples; ``error`` how far a result of ONNX or Caffe is from the network
+with its fake quantisation switched off, as a part of its largest magnitude.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+SAMPLES = 64
+FILES = {"onnx": ["net.onnx"], "tflite": ["net.tflite"], "caffe": ["net.prototxt", "net.caffemodel"]}
+OPTIONS = {"onnx": {"opset": 12}, "tflite": {"between": "float"}, "caffe": {"fuse_bn": False}}
+
+
+def main(repository: Path, scratch: Path, answers: Path, *names: str) -> None:
+    """Answers for every network, or for those named."""
+    (scratch / "code").mkdir(parents=True, exist_ok=True)
+    link = scratch / "code/megbuild_worker"
+    if not link.exists():
+        link.symlink_to(repository / "megbuild/worker")
+    places = (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "tests/rules/quantised")
+    sys.path[:0] = [str(place) for place in places]
+    import networks
+
+    found = {}
+    for name in names or networks.NETWORKS:
+        found[name] = _cells(networks, name, repository, scratch / name)
+    answers.write_text(json.dumps(found, indent=1, sort_keys=True))
+
+
+def _cells(networks: Any, name: str, repository: Path, folder: Path) -> dict[str, Any]:
+    import megengine as mge
+    from megengine.quantization import disable_fake_quant
+    from megengine.traced_module import trace_module
+
+    from megbuild_worker import job, load, traced
+
+    folder.mkdir(parents=True)
+    own = networks.trained(networks.NETWORKS[name])
+    images, _ = networks.patterns(SAMPLES, 999)
+    one = (1, *networks.SHAPE)
+    module = trace_module(own, mge.Tensor(images[:1]))
+    results = (job.Tensor("scores", (1, networks.CLASSES), "float32"),)
+    inputs = (job.Tensor("image", one, "float32", (-3.0, 3.0)),)
+    traced.settle(module, inputs, results)
+    mge.save(module, str(folder / "model.tm"))
+    feeds = [{"image": image[None]} for image in images]
+    as_trained = [own(mge.Tensor(feed["image"])).numpy() for feed in feeds]
+    step = _step(own, as_trained)
+    disable_fake_quant(own)
+    in_float = [own(mge.Tensor(feed["image"])).numpy() for feed in feeds]
+    answers: dict[str, Any] = {}
+    for format in FILES:
+        for between in ("float", "int8") if format == "tflite" else ("",):
+            there = folder / (format + between)
+            there.mkdir()
+            paths = [there / file for file in FILES[format]]
+            options = {**OPTIONS[format], **({"between": between} if between else {})}
+            asked = job.Job(
+                "build", "", {"tm": [folder / "model.tm"]}, {"artifact": paths},
+                SimpleNamespace(lowering="concrete", **options), inputs, results, {}, there,
+            )  # fmt: skip
+            worker = load.load(repository / "rules" / format / "worker.py")
+            try:
+                worker.build(asked)
+                given = [result["scores"] for result in worker.run(paths, feeds, asked)]
+                answer = _compared(format, given, as_trained, in_float, step)
+            except Exception:
+                answer = {"said": traceback.format_exc()}
+            kept = sorted(there.iterdir())
+            answer["digest"] = hashlib.sha256(b"".join(path.read_bytes() for path in kept)).hexdigest()
+            answer["files"] = [path.name for path in kept]
+            if format == "tflite" and paths[0].exists():
+                answer["kinds"] = _kinds(paths[0])
+            if format != "tflite" and "said" not in answer:
+                answer["notes"] = json.loads((there / "quant_params.json").read_text())
+                answer["names"] = _names(format, paths[0])
+            answers["tflite-int8" if between == "int8" else format] = answer
+    return answers
+
+
+def _step(own: Any, results: Any) -> float:
+    """The distance of the numbers that a result can take; that of 8 bits where a float layer makes it."""
+    head = getattr(own, "head", None)
+    if hasattr(head, "get_activation_qparams") and head.act_observer is not None:
+        return float(head.get_activation_qparams().scale.numpy())
+    return float(np.abs(results).max() / 127)
+
+
+def _compared(format: str, given: Any, as_trained: Any, in_float: Any, step: float) -> dict[str, Any]:
+    given, as_trained, in_float = (np.concatenate(arrays) for arrays in (given, as_trained, in_float))
+    apart = np.abs(given - as_trained)
+    answer = {
+        "steps": float(apart.max() / step),
+        "exact": float(np.mean(apart < step / 2)),
+        "agreement": float(np.mean(given.argmax(1) == as_trained.argmax(1))),
+    }
+    if format != "tflite":
+        answer["error"] = float(np.abs(given - in_float).max() / np.abs(in_float).max())
+    return answer
+
+
+def _names(format: str, path: Path) -> list[str]:
+    """The names of tensors and initialisers of an ONNX file, of layers and blobs of a Caffe network."""
+    if format == "onnx":
+        import onnx
+
+        graph = onnx.load(str(path)).graph
+        found = {name for node in graph.node for name in [*node.input, *node.output]}
+    else:
+        from google.protobuf import text_format
+        from mgeconvert.backend.ir_to_caffe.caffe_pb import caffe_pb2
+
+        layers = text_format.Parse(path.read_text(), caffe_pb2.NetParameter()).layer
+        found = {name for layer in layers for name in [layer.name, *layer.top]}
+    return sorted(found)
+
+
+def _kinds(path: Path) -> dict[str, int]:
+    """How many tensors of each type the file has."""
+    from tflite_runtime.interpreter import Interpreter
+
+    counts: dict[str, int] = {}
+    for detail in Interpreter(str(path)).get_tensor_details():
+        counts[np.dtype(detail["dtype"]).name] = counts.get(np.dtype(detail["dtype"]).name, 0) + 1
+    return counts
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]), *sys.argv[4:])
