@@ -63,12 +63,13 @@ def _head(matrix: Matrix) -> str:
     runtimes = ", ".join(versions["runtimes"][format] for format in FORMATS)
     return f"""# Conversion matrix
 
-Networks of {len({network["family"] for network in matrix["networks"]})} families, written in MegEngine as people write them (`benchmarks/conversion/networks/`), each converted to
-each format, run on the format's runtime and compared with MegEngine. An error is the largest difference as a part of the
-largest magnitude of MegEngine's result; a cell is verified below 1e-4. "refused" says before any file is written that the format cannot hold the network, and why. Beside it
-stands what mgeconvert's own front end makes of the same network through the same worker (`lowering = "mgeconvert"`: megbuild's repairs of what keeps
-mgeconvert from starting are in it, its conversions are its own): its error where its file runs, **wrong** above 1e-3 where it runs and gives other numbers,
-"fails" where it wrote a file that cannot be run or has other inputs or results.
+Networks of {len({network["family"] for network in matrix["networks"]})} families, written in MegEngine as people write them (`benchmarks/conversion/networks/`), each converted to each format,
+run on the format's runtime and compared with MegEngine on one random input. An error is the largest difference as a part of the
+largest magnitude of MegEngine's result; a cell is verified below 1e-4. "refused": the conversion says why the format cannot
+hold the network, and writes nothing. The columns "stock" show what mgeconvert's own front end makes of the same network through the same
+worker (`lowering = "mgeconvert"`, which has megbuild's repairs of what keeps mgeconvert from starting): the error where its
+file is right, **wrong** with the error where it runs and gives other numbers, "refused" where it ends without a file, "fails"
+where its file cannot be run or has other inputs or results.
 
 {_written_by(matrix["runs"])}; all numbers are in `conversion-matrix.json` beside it.
 Versions: {packages}, Python {versions["python"]}; {runtimes}. Machine: {machine["cores"]} cores, {machine["memory_gib"]} GiB, {machine["system"]}."""

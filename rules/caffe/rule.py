@@ -1,6 +1,8 @@
 """caffe: .tm -> Caffe .prototxt and .caffemodel
 
 Lowers the network to primitives and writes them with mgeconvert's converter, for compilers that take Caffe networks. OpenCV runs them for the checks.
+A network trained for quantisation (``quantize_qat``) is written in floats, as it computes with its fake quantisation
+switched off; the grids of its tensors and weights stand in ``quant_params.json`` beside the artifact.
 """
 
 from megbuild.rule import Option, Rule

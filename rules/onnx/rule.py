@@ -2,6 +2,8 @@
 
 Lowers the network to primitives, writes them with mgeconvert's converter, gives inputs and results their declared names, and leaves out what would differ from one
 conversion to the next or mislead a consumer: initialisers listed as inputs, versions, doc strings.
+A network trained for quantisation (``quantize_qat``) is written in floats, as it computes with its fake quantisation
+switched off; the grids of its tensors and weights stand in ``quant_params.json`` beside the artifact.
 """
 
 from megbuild.rule import Option, Rule

@@ -108,7 +108,7 @@ class _Apart:
         self.count += 1
         inside = f"{node.name or node.output[0]}/{node.op_type}{self.count}/"
         names = {"": ""}
-        names.update({formal: "" for formal in (*function.input, *function.output)})
+        names.update(dict.fromkeys((*function.input, *function.output), ""))
         names.update(zip(function.input, node.input))
         names.update((formal, actual) for formal, actual in zip(function.output, node.output) if actual)
         given = {attribute.name: attribute for attribute in node.attribute}

@@ -12,6 +12,7 @@ import megengine.module
 import megengine.random
 import megengine.traced_module
 import numpy as np
+from megengine.quantization.observer import Observer
 
 from megbuild_worker import samples, stable, traced
 from megbuild_worker.job import Description, Job, Refusal, Tensor
@@ -37,6 +38,7 @@ def build(job: Job) -> None:
             kind = type(module).__name__
             raise Refusal(f"{job.settings['entry']} returned a value of type {kind}, not a megengine.module.Module")
         module.eval()
+        _stop_observing(module)
         inputs = _in_order_of_forward(module, job.declared_inputs)
         tensors = [megengine.Tensor(example[tensor.name]) for tensor in inputs]
         with lines.noted(job.folder / job.settings["root"]):
@@ -44,6 +46,13 @@ def build(job: Job) -> None:
     traced.settle(network, inputs, job.declared_results)
     stable.write_json(job.output("operations"), lines.operations(network))
     megengine.save(network, str(job.output("artifact")))
+
+
+def _stop_observing(module: megengine.module.Module) -> None:
+    """Fixes the ranges of a network trained for quantisation, which would go on to follow what it is run on."""
+    for part in module.modules():
+        if isinstance(part, Observer):
+            part.disable()
 
 
 def _in_order_of_forward(module: megengine.module.Module, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -75,6 +84,7 @@ def describe(paths: Sequence[Path]) -> Description:
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
     """Runs the .tm in MegEngine: this is the reference of every other runtime."""
     network = megengine.load(str(paths[0]))
+    _stop_observing(network)
     traced.settle(network, job.declared_inputs, job.declared_results)  # a delivered .tm may have other names
     order, results = traced.input_names(network), traced.result_names(network)
     for feed in feeds:

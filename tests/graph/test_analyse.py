@@ -90,7 +90,7 @@ def test_a_delivered_file_is_its_own_reference(toy: Any) -> None:
     toy.write({"given.onnx": "x"})
     digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
     head = HEAD.replace('source = "net.py:build"', f'onnx = {{ path = "given.onnx", sha256 = "{digest}" }}')
-    expected = graph(toy, "    [models.net.outputs.chip]\n", head).actions["//:net#expected"]
+    expected = graph(toy, "    [models.net.outputs.onnx]\n", head).actions["//:net#expected"]
     assert expected.summary == "run the .onnx of //:net on its samples"
     assert [product.action for product in expected.products] == ["//:net#onnx"]
 

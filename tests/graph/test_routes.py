@@ -89,3 +89,24 @@ def test_the_picture() -> None:
         InstalledRule("mge", Rule("tm", "mge", (".mge",), "toy", direct=True), "/"),
     ]
     assert routes.mermaid(rules) == "graph LR\n  tm -. mge .-> mge\n  onnx -- npu --> npu\n  caffe -- npu --> npu"
+
+
+def test_what_requires_options_of_its_source_does_not_take_a_delivered_one() -> None:
+    """It is made again, to the rule's wish; only ``direct`` takes it as it is."""
+    rules = [
+        InstalledRule("import", Rule("onnx", "tm", (".tm",), "toy"), "/"),
+        InstalledRule("onnx", Rule("tm", "onnx", (".onnx",), "toy"), "/"),
+        InstalledRule("npu", Rule("onnx", "npu", (".npu",), "toy", requires={"onnx": {"opset": 12}}), "/"),
+        InstalledRule("zip", Rule("onnx", "zip", (".zip",), "toy"), "/"),
+    ]
+
+    def road(start: str, goal: str, **asked: bool) -> list[str] | None:
+        found = routes.shortest(rules, start, goal, **asked)
+        return None if found is None else [rule.name for rule in found]
+
+    assert road("onnx", "npu") == ["import", "onnx", "npu"]
+    assert road("onnx", "npu", direct=True) == ["npu"]
+    assert road("onnx", "zip") == ["zip"]
+    assert road("onnx", "onnx") == []
+    assert road("tm", "npu") == ["onnx", "npu"]
+    assert routes.shortest(rules[1:], "onnx", "npu") is None

@@ -137,9 +137,7 @@ def _cut(n: Node, lengths: Sequence[int], strides: Sequence[int], full: Sequence
 def _fitted(y: Any, bias: Any, pads: Pads, full: Sequence[int], wanted: Sequence[int]) -> Any:
     """Cut to ``wanted``; what lies beyond the full result holds nothing but the bias."""
     beyond = [(0, max(0, before + out - length)) for (before, _), length, out in zip(pads, full, wanted)]
-    if any(after for _, after in beyond) and bias is not None:
-        y = padded(y - bias, beyond) + bias
-    else:
-        y = padded(y, beyond)
+    biased = bias is not None and any(after for _, after in beyond)
+    y = padded(y - bias, beyond) + bias if biased else padded(y, beyond)
     cut = [slice(before, before + out) for (before, _), out in zip(pads, wanted)]
     return y[(slice(None), slice(None), *cut)]

@@ -14,12 +14,12 @@ import onnx.helper
 
 from ..graph import Node
 from ..table import Unsupported, operator
-from ..walk import Walk, narrow, shape_of
+from ..walk import Walk, is_constant, narrow, shape_of
 
 UNARY = {
     "Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan",
     "Atanh": "atanh", "Ceil": "ceil", "Cos": "cos", "Cosh": "cosh", "Exp": "exp", "Floor": "floor", "Log": "log",
-    "Neg": "neg", "Not": "logical_not", "Relu": "relu", "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign",
+    "Neg": "neg", "Not": "logical_not", "Relu": "relu", "Sigmoid": "sigmoid", "Sign": "sign",
     "Sin": "sin", "Sinh": "sinh", "Softplus": "softplus", "Sqrt": "sqrt", "Tan": "tan", "Tanh": "tanh",
     "IsNaN": "isnan", "HardSwish": "hswish",
 }  # fmt: skip
@@ -46,16 +46,8 @@ def _unary(function: str) -> Callable[..., Any]:
 
 def _pair(w: Walk, n: Node) -> Any:
     a, b = w.inputs()
-    if n.attribute("broadcast") and n.attribute("axis") is not None:  # before opset 7: b's axes begin at a's ``axis``
-        b = _aligned(w, b, len(shape_of(a)), n.attribute("axis"))
     a, b = w.operand(a, "a"), w.operand(b, "b")
     return (w.tensor(w.input(0), "a"), b) if isinstance(a, float) and isinstance(b, float) else (a, b)
-
-
-def _aligned(w: Walk, value: Any, rank: int, axis: int) -> Any:
-    axis = axis % rank
-    shape = (*shape_of(value), *[1] * (rank - axis - len(shape_of(value))))
-    return value.reshape(shape) if isinstance(value, np.ndarray) else F.reshape(value, tuple(map(int, shape)))
 
 
 def _binary(function: str) -> Callable[..., Any]:
@@ -157,8 +149,6 @@ def leaky_relu(w: Walk, n: Node) -> Any:
 def prelu(w: Walk, n: Node) -> Any:
     """The slope spreads as every other operand does."""
     x, slope = w.tensor(w.input(0)), w.input(1)
-    if n.opset < 7 and slope.size > 1:
-        slope = _aligned(w, slope, len(shape_of(x)), 1)
     channels = shape_of(x)[1] if x.ndim > 1 else 0
     if isinstance(slope, np.ndarray) and x.ndim == 4 and shape_of(slope) in ((channels, 1, 1), (1, channels, 1, 1)):
         return F.prelu(x, w.tensor(slope.reshape(1, channels, 1, 1), "slope"))
@@ -240,7 +230,7 @@ def clip(w: Walk, n: Node) -> Any:
     x = w.tensor(w.input(0))
     low = n.attribute("min") if n.opset < 11 else w.input(1)
     high = n.attribute("max") if n.opset < 11 else w.input(2)
-    if kind(x) == "f" and all(each is None or np.size(each) == 1 and not hasattr(each, "device") for each in (low, high)):
+    if kind(x) == "f" and is_constant(low) and is_constant(high):
         low, high = (None if each is None else float(np.reshape(each, ())) for each in (low, high))
         if low is not None and high is not None and low <= high:
             return F.clip(x, low, high)
@@ -271,15 +261,40 @@ def cast(w: Walk, n: Node) -> Any:
     """To the nearest type that MegEngine has."""
     to = n.attribute("to")
     name = to.lower() if isinstance(to, str) else np.dtype(onnx.helper.tensor_dtype_to_np_dtype(to)).name
-    x, wanted = w.tensor(w.input(0)), narrow(np.zeros(0, {"float": "float32", "double": "float64"}.get(name, name))).dtype.name
-    if wanted == "bool" and kind(x) != "b":
-        return F.not_equal(x, 0)
-    return F.copy(x) if np.dtype(x.dtype).name == wanted else x.astype(wanted)
+    name = {"float": "float32", "double": "float64"}.get(name, name)
+    return _as(w.input(0), narrow(np.zeros(0, name)).dtype.name)
 
 
 @operator("CastLike")
 def cast_like(w: Walk, n: Node) -> Any:
     """To the type of the other value."""
-    x, like = w.tensor(w.input(0)), w.input(1)
-    wanted = narrow(like).dtype.name if isinstance(like, np.ndarray) else np.dtype(like.dtype).name
-    return F.copy(x) if np.dtype(x.dtype).name == wanted else x.astype(wanted)
+    like = w.input(1)
+    return _as(w.input(0), narrow(like).dtype.name if isinstance(like, np.ndarray) else np.dtype(like.dtype).name)
+
+
+def _as(value: Any, wanted: str) -> Any:
+    if isinstance(value, np.ndarray):
+        return narrow(value).astype(wanted)
+    if np.dtype(value.dtype).name == wanted:
+        return F.copy(value)
+    shape = shape_of(value)
+    given = F.not_equal(value, 0) if wanted == "bool" else value.astype(wanted)
+    return given if shape_of(given) == shape else F.reshape(given, shape)
+
+
+@operator("Mean")
+def mean(w: Walk, n: Node) -> Any:
+    """The sum from left to right, divided by the number of values."""
+    total, count = w.tensor(w.input(0)), len(n.inputs)
+    for value in w.inputs()[1:]:
+        total = total + w.operand(value)
+    return total * (1.0 / count)
+
+
+@operator("Round")
+def round_to_even(w: Walk, n: Node) -> Any:
+    """Halves go to the even number; MegEngine's own go away from zero."""
+    x = w.tensor(w.input(0))
+    low = F.floor(x)
+    part, odd = x - low, low - F.floor(low * 0.5) * 2.0
+    return low + (part > 0.5).astype("float32") + F.equal(part, 0.5).astype("float32") * odd

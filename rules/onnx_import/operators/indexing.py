@@ -67,15 +67,25 @@ def _around(x: Any, axis: int, shape: Any) -> Any:
 
 @operator("GatherElements")
 def gather_elements(w: Walk, n: Node) -> Any:
-    """MegEngine's gather, which knows no places from the end."""
+    """By one flat place for each: the place along the axis, and the element's own along the others."""
     x, places = w.tensor(w.input(0)), w.input(1)
     axis = n.attribute("axis", 0) % x.ndim
+    own, shape = shape_of(x), shape_of(places)
+    strides = [int(np.prod(own[at + 1 :], dtype=np.int64)) for at in range(len(own))]
+    base = np.zeros(shape, np.int64)
+    for at in range(len(own)):
+        if at != axis:
+            base += (np.arange(shape[at]) * strides[at]).reshape([-1 if here == at else 1 for here in range(len(own))])
     if isinstance(places, np.ndarray):
-        places = np.where(places < 0, places + shape_of(x)[axis], places).astype(np.int32)
-    for at in range(x.ndim):  # MegEngine wants the other axes to be as long
-        if at != axis and shape_of(places)[at] != shape_of(x)[at]:
-            x = x[tuple(slice(0, shape_of(places)[at]) if here == at else slice(None) for here in range(x.ndim))]
-    return F.gather(x, axis, w.tensor(places, "places"))
+        flat = w.tensor((_from_start(places, own[axis]) * strides[axis] + base).astype(np.int32).reshape(-1), "places")
+    else:
+        given = places + (places < 0).astype("int32") * own[axis]
+        flat = F.reshape(given * strides[axis] + w.tensor(base.astype(np.int32), "base"), (-1,))
+    return F.reshape(F.reshape(x, (-1,))[flat], shape)
+
+
+def _from_start(places: Any, length: int) -> Any:
+    return np.where(places < 0, places + length, places).astype(np.int64)
 
 
 @operator("GatherND")
@@ -118,11 +128,33 @@ def one_hot(w: Walk, n: Node) -> Any:
 
 @operator("ScatterElements", "Scatter")
 def scatter_elements(w: Walk, n: Node) -> Any:
-    """MegEngine's scatter, for places that are known."""
+    """For places that are known."""
+    places = w.known(1, "the places")
+    assert places is not None
+    own = shape_of(w.input(0))
+    axis = n.attribute("axis", 0) % len(own)
+    where = list(np.indices(places.shape))
+    where[axis] = _from_start(places, own[axis])
+    return _scattered(w, n, np.ravel_multi_index(tuple(where), own).reshape(-1), own, ())
+
+
+@operator("ScatterND")
+def scatter_places(w: Walk, n: Node) -> Any:
+    """For places that are known."""
+    places = w.known(1, "the places")
+    assert places is not None
+    own, depth = shape_of(w.input(0)), places.shape[-1]
+    where = [_from_start(places[..., at], own[at]) for at in range(depth)]
+    return _scattered(w, n, np.ravel_multi_index(tuple(where), own[:depth]).reshape(-1), own[:depth], own[depth:])
+
+
+def _scattered(w: Walk, n: Node, flat: Any, lead: Any, rest: Any) -> Any:
+    """Each row is the tensor's, or the last update of it: a gather from both, one behind the other."""
     if n.attribute("reduction", "none") != "none":
         raise Unsupported(f"the reduction {n.attribute('reduction')}")
-    x, places = w.tensor(w.input(0)), w.known(1, "the places")
-    assert places is not None
-    axis = n.attribute("axis", 0) % x.ndim
-    places = np.where(places < 0, places + shape_of(x)[axis], places).astype(np.int32)
-    return F.scatter(x, axis, w.tensor(places, "places"), w.tensor(w.input(2), "updates"))
+    x, updates = w.tensor(w.input(0)), w.tensor(w.input(2), "updates")
+    count = int(np.prod(lead, dtype=np.int64))
+    taken = np.arange(count)
+    taken[flat] = count + np.arange(len(flat))
+    rows = F.concat([F.reshape(x, (count, *rest)), F.reshape(updates, (len(flat), *rest))], 0)
+    return F.reshape(rows[w.tensor(taken.astype(np.int32), "taken")], (*lead, *rest))

@@ -119,7 +119,7 @@ def tile(w: Walk, n: Node) -> Any:
 def pad(w: Walk, n: Node) -> Any:
     """Modes of MegEngine are these; a negative number cuts off."""
     x, mode = w.tensor(w.input(0)), n.attribute("mode", "constant")
-    given = n.attribute("paddings") or w.integers("pads", 1)
+    given = w.integers("pads", 1)
     assert given is not None
     named = w.known(3, "the axes")
     axes = list(range(x.ndim)) if named is None else [int(axis) % x.ndim for axis in np.reshape(named, -1)]

@@ -91,7 +91,7 @@ def _cells(networks: Any, name: str, repository: Path, folder: Path) -> dict[str
 
 def _step(own: Any, results: Any) -> float:
     """The distance of the numbers that a result can take; that of 8 bits where a float layer makes it."""
-    head = getattr(own, "head", None)
+    head = getattr(own, "head", None) or getattr(own, "scores", None)
     if hasattr(head, "get_activation_qparams") and head.act_observer is not None:
         return float(head.get_activation_qparams().scale.numpy())
     return float(np.abs(results).max() / 127)

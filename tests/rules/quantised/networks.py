@@ -181,6 +181,31 @@ def plain_float_tail() -> M.Module:
     return _Plain()
 
 
+class _Other(M.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant = M.QuantStub(), M.DequantStub()
+        self.down = M.ConvBnRelu2d(3, 8, 3, 2, 1)
+        self.up = M.ConvTransposeBnRelu2d(8, 8, 2, 2, bias=False)
+        self.gate = M.ConvRelu2d(3, 8, 1)
+        self.mul, self.sub, self.sigmoid = M.Elemwise("MUL"), M.Elemwise("SUB"), M.Elemwise("SIGMOID")
+        self.hidden = M.LinearBnRelu1d(8 * 16, 32)
+        self.last = M.LinearRelu(32, 16)
+        self.scores = M.Linear(16, CLASSES)
+
+    def forward(self, x: Any) -> Any:
+        x = self.quant(x)
+        y = self.mul(self.up(self.down(x)), self.sigmoid(self.gate(x)))
+        y = F.max_pool2d(self.sub(y, self.gate(x)), 4)
+        return self.dequant(self.scores(self.last(self.hidden(F.flatten(y, 1)))))
+
+
+@network
+def other_layers() -> M.Module:
+    """Transposed convolution, products, differences, a sigmoid, linear layers with normalisation and with ReLU."""
+    return _Other()
+
+
 def trained(make: Callable[[], M.Module]) -> M.Module:
     """The network after some steps on images whose classes are patterns, with its ranges fixed."""
     mge.random.seed(3)

@@ -13,11 +13,11 @@ import pytest
 
 from tests.rules.lowering.conftest import REPOSITORY, in_toolchain
 
-NETWORKS = ("mobile", "plain_float_tail", "residual", "residual_float_head", "shuffle")
+NETWORKS = ("mobile", "other_layers", "plain_float_tail", "residual", "residual_float_head", "shuffle")
 DRIVER = "../quantised/driver.py"
 Answers = dict[str, dict[str, Any]]
 
-STEPS = {"mobile": 1, "plain_float_tail": 1, "residual": 1, "residual_float_head": 1, "shuffle": 2}
+STEPS = {"mobile": 1, "other_layers": 1, "plain_float_tail": 1, "residual": 1, "residual_float_head": 1, "shuffle": 2}
 """How many steps of the last grid a result may be off: TFLite's kernels round a product twice, which over a dozen
 layers of a chaotic little network can grow to a second step."""
 SPARE = 0.01

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence
 
-import megengine.module as M
+import megengine.functional as F
 import megengine.module.qat as Q
 from megengine import Tensor
+from megengine.module.quantized import QuantizedModule
 from megengine.quantization.fake_quant import _FakeQuantize
 from megengine.quantization.observer import Observer
 from megengine.traced_module import TracedModule
-from megengine.traced_module.fake_quant import FakeQuantize
 
-from . import arithmetic, elementwise, linear, quantised_notes, shape
+from megbuild_worker.job import Refusal
+
+from . import arithmetic, elementwise, quantised_notes, shape
 from .grid import Grid, grid_of
 from .primitives import Primitives
 from .quantised_tflite import QuantisedTfliteEmission
 from .table import module
-from .values import Array, Shape, Value, constant, spread
+from .values import Array, Value, constant, spread
 
 
 def settle(network: TracedModule, keep: bool) -> None:
     """Ends the observation of ranges, which would go on at every run, and switches fake quantisation off but to keep it."""
-    for part in network.modules():
+    for name, part in network.named_modules():
+        if isinstance(part, QuantizedModule):
+            raise Refusal(
+                f"{name} is an integer module of MegEngine: trace the network after quantize_qat, before quantize"
+            )
         if isinstance(part, Observer) or (isinstance(part, _FakeQuantize) and not keep):
             part.disable()
 
@@ -78,7 +84,7 @@ def _convolved(
     grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
     if whole and grid and grid.symmetric:
         result = arithmetic.convolution(x.tensor, kernel, offset, *sizes, conv.groups)
-        result = own.apply_quant_activation(arithmetic.UNARY["relu"](result) if relu else result)
+        result = own.apply_quant_activation(F.relu(result) if relu else result)
         into = _result_grid(p, own)
         assert into is not None
         return whole.int8_convolution(x, kernel, offset, *sizes, conv.groups, result, grid, into, relu)
@@ -111,56 +117,82 @@ def conv_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
     return _convolved(p, own, own.conv, x, *_folded(own), True)
 
 
-def _deconvolved(p: Primitives, own: Any, x: Value, relu: bool) -> Value:
-    weight = own.apply_quant_weight(own.weight).numpy()
-    weight = weight.reshape(-1, *weight.shape[2:]) if weight.ndim == 5 else weight
-    bias = None if own.bias is None else own.bias.numpy().reshape(-1)
-    sizes = [spread(size, 2) for size in (own.stride, own.padding, own.output_padding, own.dilation)]
+def _deconvolved(
+    p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
+) -> Value:
+    kernel = weight.numpy()
+    kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
+    offset = None if bias is None else bias.numpy().reshape(-1)
+    sizes = [spread(size, 2) for size in (conv.stride, conv.padding, conv.output_padding, conv.dilation)]
     with quantised_notes.weights(p, _weight_grid(p, own)):
-        y = p.deconvolution(x, weight, bias, *sizes, own.groups)
+        y = p.deconvolution(x, kernel, offset, *sizes, conv.groups)
     return _quantised(p, own, p.unary("relu", y) if relu else y)
 
 
 @module(Q.ConvTranspose2d)
 def conv_transpose(p: Primitives, own: Any, x: Value) -> Value:
-    """``megengine.module.qat.ConvTranspose2d``: in float between integers."""
-    return _deconvolved(p, own, x, False)
+    """``megengine.module.qat.ConvTranspose2d``: in float between integers, like those below."""
+    return _deconvolved(p, own, own, x, own.apply_quant_weight(own.weight), own.bias, False)
 
 
 @module(Q.ConvTransposeRelu2d)
 def conv_transpose_relu(p: Primitives, own: Any, x: Value) -> Value:
-    """``megengine.module.qat.ConvTransposeRelu2d``: in float between integers."""
-    return _deconvolved(p, own, x, True)
+    """``megengine.module.qat.ConvTransposeRelu2d``."""
+    return _deconvolved(p, own, own, x, own.apply_quant_weight(own.weight), own.bias, True)
+
+
+@module(Q.ConvTransposeBn2d)
+def conv_transpose_bn(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvTransposeBn2d``."""
+    return _deconvolved(p, own, own.conv_transpose2d, x, *_folded(own), False)
+
+
+@module(Q.ConvTransposeBnRelu2d)
+def conv_transpose_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.ConvTransposeBnRelu2d``."""
+    return _deconvolved(p, own, own.conv_transpose2d, x, *_folded(own), True)
 
 
 # Linear layers -------------------------------------------------------------------------------------------------------
 
 
-def _multiplied(p: Primitives, own: Any, x: Value, relu: bool) -> Value:
-    weight: Array = own.apply_quant_weight(own.weight).numpy()
-    bias = None if own.bias is None else own.bias.numpy().reshape(-1)
+def _multiplied(p: Primitives, own: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool) -> Value:
+    kernel: Array = weight.numpy()
+    offset = None if bias is None else bias.numpy().reshape(-1)
     grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
     if whole and grid and grid.symmetric:
-        result = own.calc_linear(x.tensor, Tensor(weight), own.bias)
-        result = own.apply_quant_activation(arithmetic.UNARY["relu"](result) if relu else result)
+        result = F.linear(x.tensor, weight, None if offset is None else Tensor(offset))
+        result = own.apply_quant_activation(F.relu(result) if relu else result)
         into = _result_grid(p, own)
         assert into is not None
-        return whole.int8_linear(x, weight, bias, result, grid, into, relu)
+        return whole.int8_linear(x, kernel, offset, result, grid, into, relu)
     with quantised_notes.weights(p, grid):
-        y = p.linear(x, weight, bias)
+        y = p.linear(x, kernel, offset)
     return _quantised(p, own, p.unary("relu", y) if relu else y)
 
 
 @module(Q.Linear)
 def linear_layer(p: Primitives, own: Any, x: Value) -> Value:
     """``megengine.module.qat.Linear``."""
-    return _multiplied(p, own, x, False)
+    return _multiplied(p, own, x, own.apply_quant_weight(own.weight), own.bias, False)
 
 
 @module(Q.LinearRelu)
 def linear_relu(p: Primitives, own: Any, x: Value) -> Value:
     """``megengine.module.qat.LinearRelu``."""
-    return _multiplied(p, own, x, True)
+    return _multiplied(p, own, x, own.apply_quant_weight(own.weight), own.bias, True)
+
+
+@module(Q.LinearBn1d)
+def linear_bn(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.LinearBn1d``: quantisation sees the weights that the normalisation has scaled."""
+    return _multiplied(p, own, x, *_folded(own), False)
+
+
+@module(Q.LinearBnRelu1d)
+def linear_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
+    """``megengine.module.qat.LinearBnRelu1d``."""
+    return _multiplied(p, own, x, *_folded(own), True)
 
 
 # Between tensors -----------------------------------------------------------------------------------------------------
@@ -214,15 +246,3 @@ def batch_matmul(p: Primitives, own: Any, x: Value) -> Value:
     if own.bias is not None:
         y = p.add(y, constant(own.bias))
     return _quantised(p, own, p.unary("relu", y) if own.nonlinear_mode == "relu" else y)
-
-
-@module(FakeQuantize)
-def fake_quantise(p: Primitives, own: FakeQuantize, x: Value, *_: Any, **__: Any) -> Value:
-    """``megengine.traced_module.fake_quant``: what a layer of the user's own applies to its weights and its result."""
-    grid = grid_of(own, None, quantised_notes.noted(p))
-    if x.constant or grid is None:
-        return Value(own(x.tensor)) if x.constant else x
-    if isinstance(p, QuantisedTfliteEmission):
-        return p.quantise(x, grid, own(Tensor(x.tensor)))
-    quantised_notes.note_result(p, x, grid)
-    return x

@@ -15,6 +15,9 @@ import numpy as np
 from .grid import Grid
 from .values import Array
 
+MIDDLE = 32
+"""The result, in steps from zero, at which the balance is even. No sample decides it: the bytes would follow the machine."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -28,13 +31,13 @@ class Steps:
 
 def steps_of(
     weight: Array, bias: Optional[Array], inside: Grid, kernel: Grid, out: Grid, relu: bool,
-    result: Array, by_channel: bool, rounded_bias: bool,
+    by_channel: bool, rounded_bias: bool,
 ) -> Steps:  # fmt: skip
     """The integers of a convolution or a linear layer.
 
-    ``weight`` (out, ...) and ``bias`` (out) are those of the network as trained; ``result`` is what it computes for a
-    sample. ``rounded_bias``: the network rounds the bias to units of the product of scales, as MegEngine does where the
-    layer's input comes from a quantised layer directly. ``by_channel``: the kernel takes a scale for each channel.
+    ``weight`` (out, ...) and ``bias`` (out) are those of the network as trained. ``rounded_bias``: the
+    network rounds the bias to units of the product of scales, as MegEngine does where the layer's input comes from a
+    quantised layer directly. ``by_channel``: the kernel takes a scale for each channel.
     """
     whole = kernel.int8(weight).astype(np.int32)
     peaks = np.abs(whole).reshape(len(whole), -1).max(axis=1)
@@ -48,9 +51,7 @@ def steps_of(
     twice = exponent < 0  # only a shift to the right rounds a second time
     early = np.where(twice, 0.5 / fraction - (1.0 if relu else 0.0), 0.0)
     offset -= np.where(twice & relu, 1, 0)
-    typical = np.abs(result / out.scale)
-    middle = typical[typical > 0.5].mean() + 0.5 if (typical > 0.5).any() else 1.0
-    balanced = 1.0 + early / (middle * ratio)
+    balanced = 1.0 + early / (MIDDLE * ratio)
 
     shape = (-1, *[1] * (whole.ndim - 1))
     limits = np.iinfo(np.int32)

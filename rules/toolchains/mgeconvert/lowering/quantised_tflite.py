@@ -169,7 +169,7 @@ class QuantisedTfliteEmission(TfliteEmission):
         """A convolution of an int8 value to another grid; ``kernel`` is that of the weights."""
         inside, rounded = self._grid(x), self._rounds_bias(x, kernel)
         assert inside is not None
-        steps = steps_of(weight, bias, inside, kernel, out, relu, result.numpy(), True, rounded)
+        steps = steps_of(weight, bias, inside, kernel, out, relu, True, rounded)
         channels = 3 if groups > 1 and weight.shape[1] == 1 and groups == x.shape[1] else 0
         y = self._written(
             _Integers(inside, out, relu, steps, channels), [x],
@@ -190,7 +190,7 @@ class QuantisedTfliteEmission(TfliteEmission):
         inside, rounded = self._grid(rows), self._rounds_bias(x, kernel)
         assert inside is not None
         flat = result.reshape(-1, weight.shape[0])
-        steps = steps_of(weight, bias, inside, kernel, out, relu, flat.numpy(), False, rounded)
+        steps = steps_of(weight, bias, inside, kernel, out, relu, False, rounded)
         how = _Integers(inside, out, relu, steps)
         y = self._written(how, [rows], lambda view: self.emit_linear(view, weight, bias, flat))
         return self._direct(self.reshape(y, result._tuple_shape))

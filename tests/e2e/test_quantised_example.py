@@ -1,0 +1,27 @@
+"""The example trained for quantisation: every output passes, TFLite in int8, the others with the grids beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from .conftest import REPOSITORY, _cache
+from .workspace import Workspace
+
+
+def test_every_format_of_the_quantised_digits(tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    for name in ("quantised", "quickstart"):
+        shutil.copytree(REPOSITORY / "examples" / name, root / "examples" / name)
+    (root / "pyproject.toml").write_text('[tool.megbuild]\ndefault = ["//examples/quantised/..."]\n')
+    space = Workspace(root, _cache(tmp_path))
+    outcome = space.build()
+    space.end()
+    assert outcome.status == 0, outcome.text
+    out = root / "out/examples/quantised/digits"
+    assert (out / "tflite/digits.tflite").stat().st_size * 2 < (out / "onnx/digits.onnx").stat().st_size
+    for format in ("onnx", "caffe"):
+        notes = json.loads((out / format / "quant_params.json").read_text())
+        assert notes["activations"].keys() >= {"image", "features.1.add", "features.2.add"}
+        assert len(notes["weights"]) == 8
