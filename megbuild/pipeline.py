@@ -101,9 +101,13 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
     targets = resolve(workspace, _selected(workspace, asked))
-    graph = analyse(workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE)
+    graph = analyse(
+        workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE
+    )
     check(graph)
-    memory.declared = frozenset(graph.actions) | declared_actions(workspace, {t.model.label: t.model for t in targets}.values())
+    memory.declared = frozenset(graph.actions) | declared_actions(
+        workspace, {t.model.label: t.model for t in targets}.values()
+    )
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
     return Prepared(workspace, graph, planned, memory)
 
@@ -145,7 +149,9 @@ def _summary(prepared: Prepared) -> str:
 
 def _builder(prepared: Prepared, listener: Listener) -> Builder:
     graph, memory = prepared.graph, prepared.memory
-    runner = Local(prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note)
+    runner = Local(
+        prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note
+    )
     publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
     return Builder(graph, memory, runner, CORE, publisher, listener)
 

@@ -40,7 +40,14 @@ class Option:
         return None
 
 
-_WORDS: dict[type, str] = {str: "string", int: "whole number", float: "number", bool: "boolean", list: "list", dict: "table"}
+_WORDS: dict[type, str] = {
+    str: "string",
+    int: "whole number",
+    float: "number",
+    bool: "boolean",
+    list: "list",
+    dict: "table",
+}
 
 
 def _needs_nothing(options: Any) -> tuple[str, ...]:

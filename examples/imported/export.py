@@ -29,14 +29,23 @@ def main() -> None:
     """Writes the files beside this one."""
     torch.manual_seed(0)
     first = nn.Conv2d(3, 12, 3, stride=2, padding=1)
-    network = nn.Sequential(first, nn.ReLU(), Block(12), Block(12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10)).eval()
+    network = nn.Sequential(
+        first, nn.ReLU(), Block(12), Block(12), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10)
+    ).eval()
     example = torch.zeros(1, 3, 32, 32)
     torch.onnx.export(
         network, (example,), "network.onnx", input_names=["image"], output_names=["scores"], opset_version=18,
         dynamo=True, external_data=False,
     )  # fmt: skip
     model = onnx.load("network.onnx")
-    for told in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    for told in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
         del told.metadata_props[:]  # paths of the machine that exported it
     onnx.save(model, "network.onnx")
     np.save("samples/images.npy", np.random.RandomState(0).rand(8, 3, 32, 32).astype("float32"))

@@ -26,7 +26,9 @@ class Lines:
     def __enter__(self) -> Lines:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         return None
 
     def started(self, action: Action, reasons: tuple[Reason, ...]) -> None:
@@ -68,7 +70,9 @@ class Live(Lines):
         self._status.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._status.stop()
 
     def started(self, action: Action, reasons: tuple[Reason, ...]) -> None:
@@ -101,5 +105,3 @@ def told(reasons: tuple[Reason, ...]) -> str:
     shown = [str(reason) for reason in reasons[:3]]
     more = len(reasons) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
-
-

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 from megbuild.execute.report import Row
 
-_STYLES = {"built": "green", "restored": "cyan", "up to date": "dim", "failed": "red", "refused": "red", "not reached": "yellow"}
+_STYLES = {
+    "built": "green",
+    "restored": "cyan",
+    "up to date": "dim",
+    "failed": "red",
+    "refused": "red",
+    "not reached": "yellow",
+}
 
 _NO_WRAPPING = 500
 """Columns in a pipe, so that every row is one line."""
@@ -21,12 +28,31 @@ def show(rows: Iterable[Row], seconds: float) -> None:
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_WRAPPING)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for name, justify in (("label", "left"), ("artifact", "left"), ("size", "right"), ("run on", "left"), ("verdict", "left"), ("accuracy", "right"), ("status", "left"), ("time", "right")):
+    for name, justify in (
+        ("label", "left"),
+        ("artifact", "left"),
+        ("size", "right"),
+        ("run on", "left"),
+        ("verdict", "left"),
+        ("accuracy", "right"),
+        ("status", "left"),
+        ("time", "right"),
+    ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     rows = list(rows)
     for row in rows:
         accuracy = "" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-        table.add_row(row.label, row.artifact, size(row.size), row.runtime, verdict(row), accuracy, row.status, f"{row.seconds:.1f} s", style=_STYLES.get(row.status, ""))
+        table.add_row(
+            row.label,
+            row.artifact,
+            size(row.size),
+            row.runtime,
+            verdict(row),
+            accuracy,
+            row.status,
+            f"{row.seconds:.1f} s",
+            style=_STYLES.get(row.status, ""),
+        )
     console.print(table)
     console.print(summary(rows, seconds), markup=False)
 

@@ -82,20 +82,45 @@ def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, fol
         top, _, rest = inside.partition("/")
         if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
             if path.is_symlink() or not path.is_file():
-                raise fail("MB404", f"{action.id}: the action left {inside}, which is no plain file", "write the content itself to out/", status=FAILED)
+                raise fail(
+                    "MB404",
+                    f"{action.id}: the action left {inside}, which is no plain file",
+                    "write the content itself to out/",
+                    status=FAILED,
+                )
             made[rest] = path
         elif inside in fingerprint.staged:
             if path.is_symlink() or not path.is_file() or digest_file(path) != fingerprint.staged[inside]:
-                raise fail("MB405", f"{action.id}: the action changed its input {inside}", "write to out/ instead", status=FAILED)
+                raise fail(
+                    "MB405",
+                    f"{action.id}: the action changed its input {inside}",
+                    "write to out/ instead",
+                    status=FAILED,
+                )
             kept.add(inside)
         elif top not in PRIVATE:
-            raise fail("MB404", f"{action.id}: the action left {inside}, which is no declared output", "write outputs to out/, scratch files to $TMPDIR", status=FAILED)
+            raise fail(
+                "MB404",
+                f"{action.id}: the action left {inside}, which is no declared output",
+                "write outputs to out/, scratch files to $TMPDIR",
+                status=FAILED,
+            )
     if gone := sorted(fingerprint.staged.keys() - kept):
-        raise fail("MB405", f"{action.id}: the action removed its input {gone[0]}", "copy it to $TMPDIR and work there", status=FAILED)
+        raise fail(
+            "MB405",
+            f"{action.id}: the action removed its input {gone[0]}",
+            "copy it to $TMPDIR and work there",
+            status=FAILED,
+        )
     wanted = [*(f"artifact/{name}" for name in action.artifact), *action.outputs]
     for output in wanted:
         if not any(path == output or path.startswith(output + "/") for path in made):
-            raise fail("MB403", f"{action.id}: the action ended well but did not make {output}", "the log shows what it did", status=FAILED)
+            raise fail(
+                "MB403",
+                f"{action.id}: the action ended well but did not make {output}",
+                "the log shows what it did",
+                status=FAILED,
+            )
     return {name: content.put_file(path) for name, path in made.items()}
 
 

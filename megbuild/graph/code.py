@@ -37,10 +37,16 @@ class Code:
 def core_code(files: Files, code: Code) -> tuple[Leaf, ...]:
     """The code leaves of an action that the core computes itself."""
     found = ((path, PurePosixPath(path).name, files.digest(path)) for path in code.core)
-    return tuple(Leaf(f"code/core/{name}", digest, f"megbuild/{name}", origin=path, kind="code") for path, name, digest in found if digest)
+    return tuple(
+        Leaf(f"code/core/{name}", digest, f"megbuild/{name}", origin=path, kind="code")
+        for path, name, digest in found
+        if digest
+    )
 
 
-def worker_code(files: Files, code: Code, rule: str, worker: str, function: str, toolchains: Iterable[str]) -> tuple[Leaf, ...]:
+def worker_code(
+    files: Files, code: Code, rule: str, worker: str, function: str, toolchains: Iterable[str]
+) -> tuple[Leaf, ...]:
     """The code leaves of an action: the modules that its worker and megbuild's own part of it import, and no others.
 
     So a change in how megbuild converts does not train a network again. megbuild's part is staged as
@@ -52,10 +58,16 @@ def worker_code(files: Files, code: Code, rule: str, worker: str, function: str,
     """
     own = f"code/rules/{PurePosixPath(rule).name}"
     places = {own: rule, **{f"code/toolchains/{PurePosixPath(folder).name}": folder for folder in toolchains}}
-    there = {path: real for staged, folder in {WORKER: code.worker, **places}.items() for path, real in _folder(files, folder, staged)}
+    there = {
+        path: real
+        for staged, folder in {WORKER: code.worker, **places}.items()
+        for path, real in _folder(files, folder, staged)
+    }
     entries = [f"{WORKER}/__main__.py", f"{WORKER}/{MODULES.get(function, 'make')}.py", f"{own}/{worker}"]
     roots = ("code", *(staged for staged in places if staged != own))
-    modules = sources.reached(entries, roots, there.__contains__, lambda path: files.text(there[path]) if path in there else None)
+    modules = sources.reached(
+        entries, roots, there.__contains__, lambda path: files.text(there[path]) if path in there else None
+    )
     data = {path for path in there if not path.endswith(".py")}
     return tuple(_leaf(files, path, there[path]) for path in sorted({*modules, *data}) if path in there)
 
@@ -64,7 +76,9 @@ def _leaf(files: Files, path: str, real: str) -> Leaf:
     digest = files.digest(real)
     assert digest is not None, real  # it was just listed
     said = path.removeprefix("code/").replace("megbuild_worker", "megbuild/worker", 1)
-    return Leaf(path, digest, said if said.startswith(("rules/", "megbuild/")) else f"rules/{said}", origin=real, kind="code")
+    return Leaf(
+        path, digest, said if said.startswith(("rules/", "megbuild/")) else f"rules/{said}", origin=real, kind="code"
+    )
 
 
 def _folder(files: Files, folder: str, staged: str) -> Iterator[tuple[str, str]]:

@@ -28,8 +28,12 @@ def fingerprint(action: Action, toolchain: Toolchain | None, made: Mapping[str, 
     :param made: the outputs of (at least) the actions that it takes products from.
     """
     staged: dict[str, Digest] = {}
-    components: dict[str, str] = {f"option:{name}": str(value) for name, value in action.options.items() if not name.startswith("declared.")}
-    components |= {f"declared:{name[9:]}": str(value) for name, value in action.options.items() if name.startswith("declared.")}
+    components: dict[str, str] = {
+        f"option:{name}": str(value) for name, value in action.options.items() if not name.startswith("declared.")
+    }
+    components |= {
+        f"declared:{name[9:]}": str(value) for name, value in action.options.items() if name.startswith("declared.")
+    }
     components |= {f"environment:{name}": value for name, value in action.environment.items()}
     for entry in action.inputs:
         if isinstance(entry, Leaf):

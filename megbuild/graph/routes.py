@@ -10,7 +10,9 @@ from megbuild.declare.models import InstalledRule
 Road = tuple[InstalledRule, ...]
 
 
-def shortest(rules: Iterable[InstalledRule], start: str, goal: str, via: Sequence[str] = (), *, direct: bool = False) -> Road | None:
+def shortest(
+    rules: Iterable[InstalledRule], start: str, goal: str, via: Sequence[str] = (), *, direct: bool = False
+) -> Road | None:
     """The road with the fewest steps from ``start`` to ``goal`` through the formats ``via``, in order.
 
     Equally long roads are told apart by the names of their rules, so the answer does not depend on any order.

@@ -33,7 +33,9 @@ class Last:
     components: Mapping[str, str]
 
 
-def decide(key: str, components: Mapping[str, str], last: Last | None, damage: tuple[Reason, ...], *, stored: bool) -> Decision:
+def decide(
+    key: str, components: Mapping[str, str], last: Last | None, damage: tuple[Reason, ...], *, stored: bool
+) -> Decision:
     """Whether an action's result stands, can be taken from the store, or must be made.
 
     :param damage: published files of this action that were edited or deleted since.

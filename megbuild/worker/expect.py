@@ -18,7 +18,9 @@ def do(worker: ModuleType, job: Job) -> None:
     for results in worker.run(job.inputs["artifact"], feeds, job):
         for result in job.declared_results:
             shape = np.shape(results[result.name])
-            if shape != result.shape:  # of a delivered file; a made one was held against the declaration when it was made
+            if (
+                shape != result.shape
+            ):  # of a delivered file; a made one was held against the declaration when it was made
                 raise Refusal(f'result "{result.name}" is {list(shape)}, declared is {list(result.shape)}')
             given[result.name].append(results[result.name])
     folder = job.output("results")

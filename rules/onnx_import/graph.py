@@ -46,9 +46,7 @@ def nodes(model: onnx.ModelProto, handled: Container[str]) -> Tuple[List[onnx.No
 def _node(proto: onnx.NodeProto, opset: int) -> Node:
     attributes = {attribute.name: _value(attribute) for attribute in proto.attribute}
     label = proto.name or next((name for name in proto.output if name), proto.op_type)
-    return Node(
-        label, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), attributes, opset, proto
-    )
+    return Node(label, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), attributes, opset, proto)
 
 
 def _value(attribute: onnx.AttributeProto) -> Any:

@@ -63,7 +63,11 @@ def test_what_differs_from_the_declaration_is_refused(imported: Workspace) -> No
 
 
 def test_a_name_that_the_file_does_not_have_is_refused(imported: Workspace) -> None:
-    imported.edit("MODELS.toml", 'name = "scores", shape = [1, 10]', 'name = "scores", shape = [1, 10] }, { name = "other", shape = [1]')
+    imported.edit(
+        "MODELS.toml",
+        'name = "scores", shape = [1, 10]',
+        'name = "scores", shape = [1, 10] }, { name = "other", shape = [1]',
+    )
     outcome = imported.build("//:gate@x86")
     assert outcome.status == 1
     assert "the file's results are scores; declared are scores, other" in outcome.text

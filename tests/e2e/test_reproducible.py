@@ -18,7 +18,11 @@ SETTINGS = '[tool.megbuild]\ndefault = ["//..."]\n'
 def quickstart(folder: Path, name: str) -> Workspace:
     """The example alone in a workspace of another name."""
     root = folder / name
-    shutil.copytree(REPOSITORY / "examples" / "quickstart", root / "examples" / "quickstart", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        REPOSITORY / "examples" / "quickstart",
+        root / "examples" / "quickstart",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     (root / "pyproject.toml").write_text(SETTINGS)
     return Workspace(root, _cache(folder / f"cache of {name}"))
 
@@ -61,7 +65,9 @@ def test_the_readme_shows_what_the_build_prints(first: tuple[Workspace, Outcome]
         assert f"| {' | '.join(cells)} |" in readme
 
 
-def test_another_folder_hash_seed_time_zone_and_job_count_give_the_same_bytes(first: tuple[Workspace, Outcome], tmp_path: Path) -> None:
+def test_another_folder_hash_seed_time_zone_and_job_count_give_the_same_bytes(
+    first: tuple[Workspace, Outcome], tmp_path: Path
+) -> None:
     space, _ = first
     other = quickstart(tmp_path, "quite another folder")
     other.environment = {

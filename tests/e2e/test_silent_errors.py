@@ -78,7 +78,7 @@ MGE_TO_ONNX = {
 
         RULE = Rule(consumes="mge", produces="onnx_of_mge", files=(".onnx",), toolchain="mgeconvert", runs_on=("onnxruntime",))
     ''',
-    "rules/mge_to_onnx/worker.py": '''
+    "rules/mge_to_onnx/worker.py": """
         import numpy as np
         import onnx
         import onnxruntime
@@ -112,7 +112,7 @@ MGE_TO_ONNX = {
 
         def runtime():
             return "onnxruntime"
-    ''',
+    """,
     "HARDWARE.toml": """
         [onnx-of-mge]
         format = "onnx_of_mge"
@@ -133,21 +133,27 @@ def refused(space: Workspace) -> str:
 
 def test_onnx_from_a_default_dump_of_a_lenet(unbuilt: Make) -> None:
     output = 'hardware = "onnx-of-mge"\n    via = "mge"'
-    space = unbuilt({"MODELS.toml": MODEL.format(network="lenet", output=output), "networks.py": NETWORK, **MGE_TO_ONNX})
+    space = unbuilt(
+        {"MODELS.toml": MODEL.format(network="lenet", output=output), "networks.py": NETWORK, **MGE_TO_ONNX}
+    )
     reason = refused(space)
     assert re.search(r"cosine of y is \S+ on sample 0, asked at least 0\.999", reason), reason
 
 
 def test_onnx_from_a_default_dump_of_a_residual_network(unbuilt: Make) -> None:
     output = 'hardware = "onnx-of-mge"\n    via = "mge"'
-    space = unbuilt({"MODELS.toml": MODEL.format(network="residual", output=output), "networks.py": NETWORK, **MGE_TO_ONNX})
+    space = unbuilt(
+        {"MODELS.toml": MODEL.format(network="residual", output=output), "networks.py": NETWORK, **MGE_TO_ONNX}
+    )
     assert "of y is" in refused(space)
 
 
 def test_the_same_road_is_right_from_a_dump_without_optimisation(unbuilt: Make) -> None:
     """So it is the conversion that the verdict refuses, not the test's own rule."""
     output = 'hardware = "onnx-of-mge"\n    via = "mge"\n    optimize = false'
-    space = unbuilt({"MODELS.toml": MODEL.format(network="lenet", output=output), "networks.py": NETWORK, **MGE_TO_ONNX})
+    space = unbuilt(
+        {"MODELS.toml": MODEL.format(network="lenet", output=output), "networks.py": NETWORK, **MGE_TO_ONNX}
+    )
     outcome = space.build()
     assert outcome.status == 0, outcome.text
     assert outcome.rows["//:net@bad"]["verdict"] == "smoke"

@@ -14,7 +14,9 @@ from ..walk import Walk, shape_of
 Pads = List[Tuple[int, int]]
 
 
-def pads_of(n: Node, lengths: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Pads:
+def pads_of(
+    n: Node, lengths: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Pads:
     """What is added before and after each axis, by ``pads`` or ``auto_pad``."""
     rank, said = len(kernel), n.attribute("auto_pad", "NOTSET")
     if said in ("SAME_UPPER", "SAME_LOWER"):
@@ -97,7 +99,13 @@ def transposed(w: Walk, n: Node) -> Any:
     inner, outer = shape_of(weight)[0], shape_of(weight)[1]
     if rank == 1:
         x, kernel = F.expand_dims(x, 2), [1, *kernel]
-        strides, dilations, wanted, pads, full = [1, *strides], [1, *dilations], [1, *wanted], [(0, 0), *pads], [1, *full]
+        strides, dilations, wanted, pads, full = (
+            [1, *strides],
+            [1, *dilations],
+            [1, *wanted],
+            [(0, 0), *pads],
+            [1, *full],
+        )
     elif rank > 3 or (rank == 3 and groups > 1):
         raise Unsupported(f"a transposed convolution over {rank} axes in {groups} groups")
     shape = (groups, inner // groups, outer, *kernel) if groups > 1 else (inner, outer, *kernel)

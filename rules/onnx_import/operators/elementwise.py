@@ -99,7 +99,11 @@ def divide(w: Walk, n: Node) -> Any:
     if "f" in whole:
         return F.div(a, b)
     quotient = F.floor_div(F.abs(a), F.abs(b)) if set(whole) == {"i"} else F.floor_div(a, b)
-    return quotient * F.sign(a).astype(quotient.dtype) * F.sign(b).astype(quotient.dtype) if set(whole) == {"i"} else quotient
+    return (
+        quotient * F.sign(a).astype(quotient.dtype) * F.sign(b).astype(quotient.dtype)
+        if set(whole) == {"i"}
+        else quotient
+    )
 
 
 @operator("Mod")

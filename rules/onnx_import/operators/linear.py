@@ -36,8 +36,14 @@ def gemm(w: Walk, n: Node) -> Any:
     if isinstance(b, np.ndarray) and not n.attribute("transA", 0):
         weight = b if n.attribute("transB", 0) else np.ascontiguousarray(b.T)
         weight = weight if alpha == 1.0 else (weight * np.float32(alpha)).astype(b.dtype)
-        bias = c if c is None or beta == 1.0 or not isinstance(c, np.ndarray) else (c * np.float32(beta)).astype(c.dtype)
-        plain = isinstance(bias, np.ndarray) and bias.size == shape_of(weight)[0] and shape_of(bias)[-1:] == shape_of(weight)[:1]
+        bias = (
+            c if c is None or beta == 1.0 or not isinstance(c, np.ndarray) else (c * np.float32(beta)).astype(c.dtype)
+        )
+        plain = (
+            isinstance(bias, np.ndarray)
+            and bias.size == shape_of(weight)[0]
+            and shape_of(bias)[-1:] == shape_of(weight)[:1]
+        )
         weight = w.tensor(weight, "weight")
         if c is None or plain:
             return F.linear(w.tensor(a), weight, None if c is None else w.tensor(bias.reshape(-1), "bias"))

@@ -132,7 +132,9 @@ def _by_planes(x: Any, kernel: Sequence[int], strides: Sequence[int], pad: Seque
     return F.reshape(y, (batch, channels, shape_of(y)[2], *plane))
 
 
-def _by_slices(x: Any, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], merge: str = "maximum") -> Any:
+def _by_slices(
+    x: Any, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], merge: str = "maximum"
+) -> Any:
     """One slice of the (padded) tensor for each place of the window, merged one after another."""
     outs = [(n - (k - 1) * d - 1) // s + 1 for n, k, s, d in zip(_lengths(x), kernel, strides, dilations)]
     total = None
@@ -144,7 +146,12 @@ def _by_slices(x: Any, kernel: Sequence[int], strides: Sequence[int], dilations:
 
 
 def _counts(
-    lengths: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], pads: Pads, own: Pads
+    lengths: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads: Pads,
+    own: Pads,
 ) -> Any:
     """How many elements of each window count: those of the tensor and of its ``own`` padding."""
     total = np.ones([1, 1] + [1] * len(kernel))

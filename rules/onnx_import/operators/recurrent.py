@@ -66,7 +66,10 @@ def _biases(w: Walk, n: Node, bias: Optional[Any], number: int, hidden: int) -> 
         of_h[: 2 * hidden] = 0
     else:
         of_x, of_h = of_x + of_h, of_h * 0
-    return {"of_x": w.tensor(of_x, f"bias{number}"), "of_h": w.tensor(of_h, f"state_bias{number}") if of_h.any() else None}
+    return {
+        "of_x": w.tensor(of_x, f"bias{number}"),
+        "of_h": w.tensor(of_h, f"state_bias{number}") if of_h.any() else None,
+    }
 
 
 def _initial(w: Walk, index: int, number: int, shape: Any) -> Any:

@@ -53,10 +53,17 @@ def _resized(
     changed = [axis for axis in range(x.ndim) if outs[axis] != own[axis] or scale[axis] != 1.0]
     if n.attribute("antialias", 0) or place == "tf_crop_and_resize":
         raise Unsupported("antialiasing" if n.attribute("antialias", 0) else "tf_crop_and_resize")
-    if mode == "linear" and x.ndim == 4 and set(changed) <= {2, 3} and place in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+    if (
+        mode == "linear"
+        and x.ndim == 4
+        and set(changed) <= {2, 3}
+        and place in ("half_pixel", "pytorch_half_pixel", "align_corners")
+    ):
         exact = all(abs(out / length - factor) < 1e-6 for out, length, factor in zip(outs, own, scale))
         if exact and all(out > 1 for out in outs[2:]):
-            return F.vision.interpolate(x, size=tuple(outs[2:]), mode="bilinear", align_corners=place == "align_corners")
+            return F.vision.interpolate(
+                x, size=tuple(outs[2:]), mode="bilinear", align_corners=place == "align_corners"
+            )
     for axis in changed:
         length, out = own[axis], outs[axis]
         at = _places(length, out, scale[axis], place)

@@ -52,7 +52,11 @@ def squeeze(w: Walk, n: Node) -> Any:
     """Without axes: every one of length 1."""
     x = w.tensor(w.input(0))
     axes = w.integers("axes", 1)
-    axes = [at for at, length in enumerate(lengths(x)) if length == 1] if axes is None else [axis % x.ndim for axis in axes]
+    axes = (
+        [at for at, length in enumerate(lengths(x)) if length == 1]
+        if axes is None
+        else [axis % x.ndim for axis in axes]
+    )
     return F.reshape(x, tuple(length for at, length in enumerate(lengths(x)) if at not in axes))
 
 

@@ -66,9 +66,7 @@ def session(model: onnx.ModelProto, name: str, optimised: bool = True) -> Any:
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no base class of their own
         raise Refusal(f"onnxruntime cannot run {name}: {error}") from error
 

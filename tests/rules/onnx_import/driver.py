@@ -21,7 +21,9 @@ def main(repository: Path, scratch: Path, answers: Path) -> None:
     (scratch / "code").mkdir(exist_ok=True)
     (scratch / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
     here = repository / "tests/rules/onnx_import"
-    sys.path[:0] = [str(path) for path in (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "rules", here)]
+    sys.path[:0] = [
+        str(path) for path in (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "rules", here)
+    ]
     models = importlib.import_module("models").MODELS
     files = {path.stem: path for path in sorted((here / "files").glob("*.onnx"))}
     for name, make in models.items():
@@ -65,7 +67,9 @@ def _answer(path: Path, scratch: Path) -> dict[str, Any]:
         wanted = session.run(None, onnx_file.cast(dict(feed), onnx_file.inputs(model.graph)))
         for got, truth in zip(_run(scratch / "1.tm", inputs, results, feed), wanted):
             assert got.shape == truth.shape, f"{got.shape} for {truth.shape}"
-            error = max(error, float(np.max(np.abs(got - truth), initial=0) / max(1e-9, np.max(np.abs(truth), initial=0))))
+            error = max(
+                error, float(np.max(np.abs(got - truth), initial=0) / max(1e-9, np.max(np.abs(truth), initial=0)))
+            )
     noted = json.loads((scratch / "operations.json").read_text())
     return {"outcome": "ok", "error": error, "same": made[0] == made[1], "noted": len(noted)}
 

@@ -17,7 +17,9 @@ def model(function: Callable[[], onnx.ModelProto]) -> Callable[[], onnx.ModelPro
     return function
 
 
-def graph(nodes: Any, inputs: Any, results: Any, constants: Any = None, opset: int = 13, **more: Any) -> onnx.ModelProto:
+def graph(
+    nodes: Any, inputs: Any, results: Any, constants: Any = None, opset: int = 13, **more: Any
+) -> onnx.ModelProto:
     """A model; ``inputs`` and ``results`` are name -> shape, ``constants`` name -> array."""
     constants = [numpy_helper.from_array(array, name) for name, array in (constants or {}).items()]
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()]
@@ -76,7 +78,9 @@ def own_function() -> onnx.ModelProto:
     """A function that the file brings along, in a domain of its own."""
     inner = [helper.make_node("Relu", ["a"], ["t"]), helper.make_node("Add", ["t", "a"], ["b"])]
     function = helper.make_function("own", "Twice", ["a"], ["b"], inner, [helper.make_opsetid("", 13)])
-    made = graph([helper.make_node("Twice", ["x"], ["y"], domain="own")], {"x": [1, 4]}, {"y": [1, 4]}, functions=[function])
+    made = graph(
+        [helper.make_node("Twice", ["x"], ["y"], domain="own")], {"x": [1, 4]}, {"y": [1, 4]}, functions=[function]
+    )
     made.opset_import.append(helper.make_opsetid("own", 1))
     return made
 
@@ -92,7 +96,9 @@ def newer_than_the_runtime() -> onnx.ModelProto:
 @model
 def resize_cubic() -> onnx.ModelProto:
     """No such thing in MegEngine: by matrices."""
-    nodes = [helper.make_node("Resize", ["x", "", "f"], ["y"], mode="cubic", coordinate_transformation_mode="half_pixel")]
+    nodes = [
+        helper.make_node("Resize", ["x", "", "f"], ["y"], mode="cubic", coordinate_transformation_mode="half_pixel")
+    ]
     return graph(nodes, {"x": [1, 2, 4, 4]}, {"y": [1, 2, 8, 6]}, {"f": np.array([1, 1, 2, 1.5], np.float32)})
 
 
@@ -118,14 +124,19 @@ def refused_all_at_once() -> onnx.ModelProto:
 @model
 def random_values() -> onnx.ModelProto:
     """Other values every time: nothing can be compared with them."""
-    nodes = [helper.make_node("RandomNormalLike", ["x"], ["r"], name="dice"), helper.make_node("Add", ["x", "r"], ["y"])]
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["r"], name="dice"),
+        helper.make_node("Add", ["x", "r"], ["y"]),
+    ]
     return graph(nodes, {"x": [1, 4]}, {"y": [1, 4]})
 
 
 @model
 def other_domain() -> onnx.ModelProto:
     """An operator that ONNX does not define, though onnxruntime runs it."""
-    made = graph([helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft", name="foreign")], {"x": [1, 4]}, {"y": [1, 4]})
+    made = graph(
+        [helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft", name="foreign")], {"x": [1, 4]}, {"y": [1, 4]}
+    )
     made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     return made
 

@@ -18,7 +18,9 @@ from megbuild.store.places import cache_folder
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
-EXPORTED = sorted(path.stem for path in (HERE / "files").glob("*.onnx") if not path.stem.startswith(("grid_sample", "conv1d")))
+EXPORTED = sorted(
+    path.stem for path in (HERE / "files").glob("*.onnx") if not path.stem.startswith(("grid_sample", "conv1d"))
+)
 MADE = (
     "unnamed_nodes", "initialisers_as_inputs", "shape_at_run_time", "old_softmax", "taken_apart",
     "own_function", "newer_than_the_runtime", "resize_cubic", "scattered",

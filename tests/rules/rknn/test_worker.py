@@ -16,8 +16,8 @@ import pytest
 
 import megbuild.worker.job
 import megbuild.worker.samples
-from megbuild.worker.load import load
 from megbuild.worker.job import Job, Refusal, Tensor
+from megbuild.worker.load import load
 
 RULE = Path(__file__).resolve().parents[3] / "rules" / "rknn"
 
