@@ -48,12 +48,13 @@ def located(failure: ActionFailed, operations: bytes, root: Path, as_it_is: Coll
     :param operations: ``operations.json`` of the traced network: the path, file and line of each of its operations.
     :param as_it_is: the files that were staged as the user wrote them.
     """
-    noted = {entry["path"]: entry for entry in json.loads(operations)}
+    noted: dict[str, list[str]] = {}
+    for entry in json.loads(operations):
+        noted.setdefault(entry["path"], []).append(_origin(entry, root, as_it_is))
     told = []
-    for place, text in failure.troubles:
-        if entry := noted.get(place):
-            text = f"{_origin(entry, root, as_it_is)}: {text}"
-        told.append((place, text))
+    for place, text in failure.troubles:  # operations of one kind in one module may share a path
+        lines = ", ".join(dict.fromkeys(noted.get(place, ())))
+        told.append((place, f"{lines}: {text}" if lines else text))
     return replace(failure, troubles=tuple(told))
 
 

@@ -58,7 +58,8 @@ def compiled(quantised):
 def filled():
     """What numpy finds in memory that nothing has written, under the preloaded library."""
     code = "import numpy; print(numpy.empty(1000, numpy.uint8).tobytes().hex()[-4:])"
-    environment = dict(os.environ, LD_PRELOAD=str(FILL), MEGBUILD_FILL="5a")
+    Path("fill.so").symlink_to(FILL)  # the linker takes a blank in LD_PRELOAD for the end of a name
+    environment = dict(os.environ, LD_PRELOAD="./fill.so", MEGBUILD_FILL="5a")
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()

@@ -33,13 +33,13 @@ class FeaturePyramid(M.Module):
 
 
 class Head(M.Module):
-    """Convolutions that keep the size, and one that predicts."""
+    """Convolutions with group normalisation that keep the size, and one that predicts."""
 
     def __init__(self, width: int, depth: int, outside: int) -> None:
         super().__init__()
         layers: Any = []
         for _ in range(depth):
-            layers += [M.Conv2d(width, width, 3, padding=1), M.ReLU()]
+            layers += [M.Conv2d(width, width, 3, padding=1, bias=False), M.GroupNorm(width // 4, width), M.ReLU()]
         self.body, self.predict = M.Sequential(*layers), M.Conv2d(width, outside, 3, padding=1)
 
     def forward(self, x: Any) -> Any:
