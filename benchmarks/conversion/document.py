@@ -173,8 +173,8 @@ def _costs(matrix: Matrix) -> str:
     head += [title for name in FORMATS.values() for title in (f"{name}, MiB", "s", "memory, MiB")]
     return f"""## Size, time and memory
 
-Full-size networks, from the .tm to the finished files, one after another: seconds of processor time (of one core; unlike the clock's,
-they are hardly longer where the machine has other work), and the peak of memory over what the idle tools take, also as a multiple of
+Full-size networks, from the .tm to the finished files, one after another: seconds of processor time (of all threads; the clock's are in
+the JSON, and depend on what else the machine does), and the peak of memory over what the idle tools take, also as a multiple of
 the weights. Both cover running the network operation by operation, which lowering does to compare each: what flows through a
 network counts as well as its weights, and is most of it in small networks on large inputs.
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[3] / "rules" / "rknn" / "native" / "fill.c"
-FLAGS = ["-shared", "-fPIC", "-O2", "-fno-builtin", "-fno-stack-protector"]
-COMPILER = shutil.which("cc") or shutil.which("gcc")
-
-pytestmark = pytest.mark.skipif(not COMPILER or sys.platform != "linux", reason="needs a C compiler on Linux")
+from megbuild.declare.rules import builtin_rules_folder
+from megbuild.declare.toolchains import describe, folders
+from megbuild.execute.toolchains import provision
+from megbuild.store.places import cache_folder
 
 PRELUDE = """
 import ctypes
@@ -31,10 +29,10 @@ def bytes_at(address, count): return set(ctypes.string_at(address, count))
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("fill") / "fill.so"
-    subprocess.run([COMPILER, *FLAGS, "-Wall", "-Wextra", "-Werror", "-o", path, SOURCE], check=True)
-    return path
+def library() -> Path:
+    """The library as the rknn toolchain has it, compiled by the compiler that its lock pins."""
+    toolchain = describe("rknn", folders(builtin_rules_folder()))
+    return Path(provision(toolchain, cache_folder(), print).folder, "lib", "megbuild", "fill.so")
 
 
 def _run(library: Path, program: str, fill: str = "5a") -> None:
