@@ -18,8 +18,6 @@ REPOSITORY = Path(__file__).parents[2]
 BENCHMARK = REPOSITORY / "benchmarks/conversion"
 DOCUMENT = REPOSITORY / "docs/conversion-matrix.md"
 NUMBERS = REPOSITORY / "docs/conversion-matrix.json"
-HEAVY = {("RetinaNet-R50", "caffe")}
-"""Takes 5.5 times its weights: the one cell that is known to miss the limit of four."""
 FAMILIES = ("residual", "shufflenet", "vit", "yolo")
 
 
