@@ -19,7 +19,7 @@ import numpy as np
 
 SAMPLES = 64
 FILES = {"onnx": ["net.onnx"], "tflite": ["net.tflite"], "caffe": ["net.prototxt", "net.caffemodel"]}
-OPTIONS = {"onnx": {"opset": 12}, "tflite": {"between": "float"}, "caffe": {"fuse_bn": False}}
+OPTIONS = {"onnx": {"opset": 12}, "tflite": {"between": "float", "exact": True}, "caffe": {"fuse_bn": False}}
 
 
 def main(repository: Path, scratch: Path, answers: Path, *names: str) -> None:
