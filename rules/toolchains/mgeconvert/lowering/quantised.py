@@ -21,6 +21,7 @@ from megbuild_worker.job import Refusal
 from . import arithmetic, elementwise, quantised_notes, shape
 from .grid import Grid, grid_of
 from .primitives import Primitives
+from .quantised_steps import Layer
 from .quantised_tflite import QuantisedTfliteEmission
 from .table import module
 from .values import Array, Value, constant, spread
@@ -73,6 +74,14 @@ def _bias(own: Any, x: Value, weight: Tensor, bias: Optional[Tensor]) -> Tuple[O
     return taken.numpy().reshape(-1), taken is not bias
 
 
+def _layer(
+    p: QuantisedTfliteEmission, own: Any, x: Value, weight: Array, bias: Optional[Array], relu: bool, rounded: bool
+) -> Layer:
+    inside, kernel, out = p.grid(x), _weight_grid(p, own), _result_grid(p, own)
+    assert inside is not None and kernel is not None and out is not None
+    return Layer(weight, bias, inside, kernel, out, relu, rounded)
+
+
 # Convolutions --------------------------------------------------------------------------------------------------------
 
 
@@ -96,10 +105,8 @@ def _convolved(
     if whole and grid and grid.symmetric:
         result = arithmetic.convolution(x.tensor, kernel, offset, *sizes, conv.groups)
         result = own.apply_quant_activation(F.relu(result) if relu else result)
-        into = _result_grid(p, own)
-        assert into is not None
-        between = (grid, into, relu, rounded)
-        return whole.int8_convolution(x, kernel, offset, *sizes, conv.groups, result, between)
+        layer = _layer(whole, own, x, kernel, offset, relu, rounded)
+        return whole.int8_convolution(x, layer, *sizes, conv.groups, result)
     with quantised_notes.weights(p, grid):
         y = p.convolution(x, kernel, offset, *sizes, conv.groups)
     return _quantised(p, own, p.unary("relu", y) if relu else y)
@@ -175,9 +182,7 @@ def _multiplied(p: Primitives, own: Any, x: Value, weight: Tensor, bias: Optiona
     if whole and grid and grid.symmetric:
         result = F.linear(x.tensor, weight, None if offset is None else Tensor(offset))
         result = own.apply_quant_activation(F.relu(result) if relu else result)
-        into = _result_grid(p, own)
-        assert into is not None
-        return whole.int8_linear(x, kernel, offset, result, (grid, into, relu, rounded))
+        return whole.int8_linear(x, _layer(whole, own, x, kernel, offset, relu, rounded), result)
     with quantised_notes.weights(p, grid):
         y = p.linear(x, kernel, offset)
     return _quantised(p, own, p.unary("relu", y) if relu else y)

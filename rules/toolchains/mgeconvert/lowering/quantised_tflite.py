@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from megengine import Tensor
+from mgeconvert.backend.ir_to_tflite.tflite.TensorType import TensorType
 from mgeconvert.converter_ir.ir_tensor import IRTensor
 
 from .grid import Grid
@@ -25,8 +26,6 @@ INT8 = {PLAIN: "int8", NHWC: "int8-nhwc"}
 """Under which keys a value's int8 tensors are stored."""
 RELU = 1
 """ActivationFunctionType of the schema."""
-Between = Tuple[Grid, Grid, bool, bool]
-"""The grids of a layer's weights and of its results, whether ReLU follows, and whether its bias is rounded."""
 _BETWEEN_GRIDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL"}
 """Operations whose result is on another grid than what they are given."""
 
@@ -61,9 +60,10 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def is_int8(self, x: Value) -> bool:
         """Whether the value is stored in int8."""
-        return self._grid(x) is not None
+        return self.grid(x) is not None
 
-    def _grid(self, x: Value) -> Optional[Grid]:
+    def grid(self, x: Value) -> Optional[Grid]:
+        """The grid of a value that is stored in integers."""
         tensors = [x.stored[key] for key in INT8.values() if key in x.stored]
         return self._grids[id(tensors[0])] if tensors else None
 
@@ -124,6 +124,8 @@ class QuantisedTfliteEmission(TfliteEmission):
             return super()._op(kind, inputs, result, layout, **options)
         if self._integers.relu:
             options["FusedActivationFunction"] = RELU
+        if self._integers.inside.storage is np.int16 and self._integers.steps:
+            options["QuantizedBiasType"] = TensorType.INT32  # else newer kernels take it for 64 bits
         y = super()._op(kind, inputs, result, layout, **options)
         for tensor in y.stored.values():
             self._on(tensor, self._integers.out)
@@ -133,7 +135,7 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def quantise(self, x: Value, grid: Grid, result: Tensor) -> Value:
         """The value on a grid; ``result`` is what MegEngine makes of it."""
-        there = self._grid(x)
+        there = self.grid(x)
         if there == grid:
             return x
         if there is None or there.scale < grid.scale / 2:  # int8 to int8 would round twice
@@ -162,13 +164,10 @@ class QuantisedTfliteEmission(TfliteEmission):
         return Value(y.tensor, {INT8[layout]: tensor for layout, tensor in y.stored.items()})
 
     def int8_convolution(
-        self, x: Value, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, dilation: Shape, groups: int,
-        result: Tensor, between: Between,
-    ) -> Value:  # fmt: skip
+        self, x: Value, layer: Layer, stride: Shape, padding: Shape, dilation: Shape, groups: int, result: Tensor
+    ) -> Value:
         """A convolution of an int8 value to another grid."""
-        inside = self._grid(x)
-        assert inside is not None
-        layer = Layer(weight, bias, inside, *between)
+        weight, bias = layer.weight, layer.bias
         channels = 3 if self._is_depthwise(x, weight, groups) else 0
         # The kernels of many groups are TFLite's reference, which rounds halves away from zero.
         return self._through(
@@ -181,15 +180,11 @@ class QuantisedTfliteEmission(TfliteEmission):
         whole = self._integers is not None or self.is_int8(x)
         return not (self.exact and whole) and super()._is_depthwise(x, weight, groups)
 
-    def int8_linear(
-        self, x: Value, weight: Array, bias: Optional[Array], result: Tensor, between: Between
-    ) -> Value:
+    def int8_linear(self, x: Value, layer: Layer, result: Tensor) -> Value:
         """``x @ weight.T + bias`` of an int8 value to another grid."""
+        weight, bias = layer.weight, layer.bias
         rows = x if x.ndim == 2 else self.reshape(x, (-1, x.shape[-1]))
         flat = result.reshape(-1, weight.shape[0])
-        inside = self._grid(rows)
-        assert inside is not None
-        layer = Layer(weight, bias, inside, *between)
         y = self._through(layer, rows, PLAIN, False, True, 0, lambda view: self.emit_linear(view, weight, bias, flat))
         return self.reshape(y, result._tuple_shape)
 
@@ -208,16 +203,18 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def _wide(self, x: Value, layout: str, factor: int) -> Value:
         """An int8 value in 16 bits, ``factor`` times as fine."""
-        grid = self._grid(x)
+        grid = self.grid(x)
         assert grid is not None
         self._moved(x, lambda view: (self._in(view, layout), view)[1])
         layout = layout if x.ndim == 4 else PLAIN
         source, wide = x.stored[INT8[layout]], grid.widened(factor)
         if (id(source), factor) not in self._widened:
-            same = self._on(super().tensor(source.shape, np.int16), grid.widened(1))
             if grid.stored_zero:  # a cast keeps the integer, not the number
                 same = super().tensor(source.shape)
-            self.node("DEQUANTIZE" if grid.stored_zero else "CAST", [source], [same])
+                self.node("DEQUANTIZE", [source], [same])
+            else:
+                same = self._on(super().tensor(source.shape, np.int16), grid.widened(1))
+                self.node("CAST", [source], [same])
             finer = self._on(super().tensor(source.shape, np.int16), wide)
             self.node("QUANTIZE", [same], [finer])
             self._widened[id(source), factor] = finer
@@ -232,8 +229,8 @@ class QuantisedTfliteEmission(TfliteEmission):
             self._moved(x, lambda view: (self._in(view, layout), view)[1])  # each is turned on its own grid
         wide = self.exact and kind == "mul"
         if wide:
-            a, b = (self._wide(x, layout, _finest(self._grid(x))) for x in (a, b))
-        inside = self._grid(a)
+            a, b = (self._wide(x, layout, _finest(self.grid(x))) for x in (a, b))
+        inside = self.grid(a)
         assert inside is not None
         how = _Integers(inside, out.widened(1) if wide else out, relu)
         y = self._written(how, [a, b], lambda *both: self._both(kind, *both, result))
@@ -246,7 +243,7 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def _moved(self, x: Value, emit: Callable[[Value], Value]) -> Value:
         """What ``emit`` makes of a value: in int8 on the same grid, where it is int8."""
-        grid = self._grid(x)
+        grid = self.grid(x)
         return emit(x) if grid is None or self._integers else self._written(_Integers(grid, grid), [x], emit)
 
     def emit_reshape(self, x: Value, result: Tensor) -> Value:
@@ -297,7 +294,7 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def emit_concat(self, values: Sequence[Value], axis: int, result: Tensor) -> Value:
         emit = super().emit_concat
-        grids: List[Optional[Grid]] = [self._grid(value) for value in values]
+        grids: List[Optional[Grid]] = [self.grid(value) for value in values]
         first = grids[0]
         if first is None or self._integers or any(grid != first for grid in grids):
             return emit(values, axis, result)
