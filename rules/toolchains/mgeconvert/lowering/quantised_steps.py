@@ -1,9 +1,9 @@
-"""The integers of a quantised layer, chosen so that TFLite rounds a result as the network as trained does.
+"""The integers of a quantised layer, and how they are chosen so that TFLite rounds as the network as trained does.
 
-TFLite's kernels multiply the sum of products by a fraction M0 from 1/2 to 1, round, shift right, and round again. The
-first rounding makes a result go up to the next step 1/2 / M0 units of the sum too early. That is taken off the bias,
-and what is left of it, less than one unit, matters the less the finer the units are: a layer that reads its input 256
-times as fine, in 16 bits, sees one sum of thousands the wrong side of a half where int8 sees one of a few dozen.
+Most kernels of TFLite multiply the sum of products by a fraction M0 from 1/2 to 1, round, shift right, and round again.
+The first rounding makes a result go up to the next step 1/2 / M0 units of the sum too early, which is one sum of a few
+hundred in int8. An exact layer reads its input 256 times as fine, in 16 bits: now there are 256 units from one sum of
+the network to the next, and room for a bias and a scale with which no sum at all falls on the wrong side of a half.
 """
 
 from __future__ import annotations
@@ -68,43 +68,44 @@ class Layer:
         return 1 << max(room.bit_length() - 1, 0)
 
 
-def steps_of(layer: Layer, factor: int, by_channel: bool, halves_up: bool) -> Steps:
+def plain(layer: Layer) -> Steps:
+    """The integers of a layer as it was trained: exact in kernels that multiply in float, as those of XNNPACK do."""
+    whole = layer.kernel.stored(layer.weight)
+    return _steps(layer, 1, np.full(len(whole), layer.kernel.scale, np.float32), np.round(layer.offset()))
+
+
+def exact(layer: Layer, factor: int, by_channel: bool, halves_up: bool) -> Steps:
     """The integers of a layer whose input is ``factor`` times as fine as its grid.
 
     ``by_channel``: the kernel takes a scale for each channel. ``halves_up``: the kernel rounds halves up; else away from
-    zero, where only the results of a ReLU, none of them below zero, can be put right.
+    zero, where the bias can put right the results of a ReLU alone, none of which is below zero.
     """
-    whole = layer.kernel.stored(layer.weight).astype(np.int32)
-    peaks = np.abs(whole).reshape(len(whole), -1).max(axis=1)
-    finer = 127 // np.maximum(peaks if by_channel else np.full_like(peaks, peaks.max()), 1)
-    finer = np.ones_like(finer) if factor > 1 else finer
-    read = _Read(layer, layer.inside.widened(factor).scale if factor > 1 else layer.inside.scale, by_channel, halves_up)
-    scales = (layer.kernel.scale / finer).astype(np.float32)
+    read = _Read(layer, factor, by_channel, halves_up)
+    scales = np.full(len(layer.weight), layer.kernel.scale, np.float32)
     fraction, exponent = np.frexp(read.multipliers(scales))
     twice = (exponent < 0) & (halves_up | layer.relu)  # only a shift to the right rounds a second time
-    bias = np.round(layer.offset() * finer * factor - np.where(twice, 0.5 / fraction, 0.0)).clip(_INT32.min, _INT32.max)
-    if factor > 1:
-        scales, bias = _best(read, finer * factor, scales, bias)
-    return Steps(
-        weight=(whole * finer.reshape((-1, *[1] * (whole.ndim - 1)))).astype(np.int8),
-        scales=scales,
-        bias=bias.astype(np.int32),
-        units=(layer.unit / (finer * factor)).astype(np.float32),
-    )
+    bias = np.round(layer.offset() * factor - np.where(twice, 0.5 / fraction, 0.0))
+    return _steps(layer, factor, *_best(read, scales, bias))
+
+
+def _steps(layer: Layer, factor: int, scales: Array, bias: Array) -> Steps:
+    whole = layer.kernel.stored(layer.weight)
+    units = np.full(len(whole), layer.unit / factor, np.float32)
+    return Steps(whole, scales, bias.clip(_INT32.min, _INT32.max).astype(np.int32), units)
 
 
 @dataclass(frozen=True)
 class _Read:
-    """A layer as a kernel of TFLite computes it: ``scale`` is that of the input in the file."""
+    """A layer as a kernel of TFLite computes it."""
 
     layer: Layer
-    scale: float
+    factor: int
     by_channel: bool
     halves_up: bool
 
     def multipliers(self, scales: Array) -> Array:
         """What sums are multiplied by, from the scales of the weights: TFLite's GetQuantizedConvolutionMultipler."""
-        product = np.float64(np.float32(self.scale)) * scales.astype(np.float64)
+        product = np.float64(self.layer.inside.widened(self.factor).scale) * scales.astype(np.float64)
         product = product if self.by_channel else product.astype(np.float32).astype(np.float64)
         return product / np.float64(np.float32(self.layer.out.scale))
 
@@ -120,9 +121,9 @@ class _Read:
         return np.where(sums < 0, -size, size)
 
 
-def _best(read: _Read, finer: Array, scales: Array, bias: Array) -> Tuple[Array, Array]:
+def _best(read: _Read, scales: Array, bias: Array) -> Tuple[Array, Array]:
     """The nearest scales and biases with which the fewest results, as a rule none, are on another step than as trained."""
-    layer = read.layer
+    layer, factor = read.layer, read.factor
     first = 1 if layer.relu else layer.out.low - layer.out.zero_point + 1
     results = np.arange(first, layer.out.high - layer.out.zero_point + 1)
     halves = (results - 0.5) * layer.out.scale / layer.unit - layer.offset()[:, None]
@@ -133,11 +134,10 @@ def _best(read: _Read, finer: Array, scales: Array, bias: Array) -> Tuple[Array,
         for shift in _SHIFTS:
             rows = np.flatnonzero(wrong)
             scale = (scales[rows] * np.float32(1 + nudge * np.finfo(np.float32).eps)).astype(np.float32)
-            offset = (bias[rows] + shift)[:, None].astype(np.int64)
-            sums, by = least[rows] * finer[rows, None] + offset, read.multipliers(scale)
-            below = read.results(sums - finer[rows, None], by) >= results
-            count = ((read.results(sums, by) < results) | below).sum(axis=1)
-            better = rows[count < wrong[rows]]
-            found[0][better], found[1][better] = scale[count < wrong[rows]], bias[better] + shift
+            sums, by = least[rows] * factor + (bias[rows] + shift)[:, None].astype(np.int64), read.multipliers(scale)
+            early = read.results(sums - factor, by) >= results
+            count = (early | (read.results(sums, by) < results)).sum(axis=1)
+            better = count < wrong[rows]
+            found[0][rows[better]], found[1][rows[better]] = scale[better], bias[rows[better]] + shift
             wrong[rows] = np.minimum(wrong[rows], count)
     return found

@@ -17,7 +17,7 @@ from mgeconvert.backend.ir_to_tflite.tflite.TensorType import TensorType
 from mgeconvert.converter_ir.ir_tensor import IRTensor
 
 from .grid import Grid
-from .quantised_steps import Layer, Steps, steps_of
+from .quantised_steps import Layer, Steps, exact, plain
 from .tflite_file import Scales
 from .to_tflite import NHWC, PLAIN, TfliteEmission
 from .values import Array, Shape, Value
@@ -193,10 +193,10 @@ class QuantisedTfliteEmission(TfliteEmission):
         emit: Callable[[Value], Value],
     ) -> Value:  # fmt: skip
         """What ``emit`` makes of an int8 value by a layer, on the layer's grid."""
-        factor = layer.finest() if self.exact else 1
-        steps = steps_of(layer, factor, by_channel, halves_up)
         if not self.exact:
-            return self._written(_Integers(layer.inside, layer.out, layer.relu, steps, channels), [x], emit)
+            return self._written(_Integers(layer.inside, layer.out, layer.relu, plain(layer), channels), [x], emit)
+        factor = layer.finest()
+        steps = exact(layer, factor, by_channel, halves_up)
         wide = _Integers(layer.inside.widened(factor), layer.out.widened(1), layer.relu, steps, channels)
         y = self._written(wide, [self._wide(x, layout, factor)], emit)
         return self.quantise(y, layer.out, y.tensor)
