@@ -123,21 +123,36 @@ class _Read:
 
 def _best(read: _Read, scales: Array, bias: Array) -> Tuple[Array, Array]:
     """The nearest scales and biases with which the fewest results, as a rule none, are on another step than as trained."""
-    layer, factor = read.layer, read.factor
+    layer = read.layer
     first = 1 if layer.relu else layer.out.low - layer.out.zero_point + 1
     results = np.arange(first, layer.out.high - layer.out.zero_point + 1)
     halves = (results - 0.5) * layer.out.scale / layer.unit - layer.offset()[:, None]
     least = np.where(results > 0, np.ceil(halves), np.floor(halves) + 1).astype(np.int64)  # halves go away from zero
     wrong = np.full(len(bias), len(results) + 1)
     found = scales.copy(), bias.copy()
-    for nudge in _NUDGES if read.by_channel else _NUDGES[:1]:
-        for shift in _SHIFTS:
-            rows = np.flatnonzero(wrong)
-            scale = (scales[rows] * np.float32(1 + nudge * np.finfo(np.float32).eps)).astype(np.float32)
-            sums, by = least[rows] * factor + (bias[rows] + shift)[:, None].astype(np.int64), read.multipliers(scale)
-            early = read.results(sums - factor, by) >= results
-            count = (early | (read.results(sums, by) < results)).sum(axis=1)
-            better = count < wrong[rows]
-            found[0][rows[better]], found[1][rows[better]] = scale[better], bias[rows[better]] + shift
-            wrong[rows] = np.minimum(wrong[rows], count)
+    for nudge in _NUDGES:
+        rows = np.flatnonzero(wrong) if read.by_channel else np.arange(len(bias) if wrong.any() else 0)
+        scale = (scales[rows] * np.float32(1 + nudge * np.finfo(np.float32).eps)).astype(np.float32)
+        shifted, count = _shifted(read, results, least[rows], scale, bias[rows])
+        better = count < wrong[rows] if read.by_channel else np.full(len(rows), count.sum() < wrong.sum())
+        found[0][rows[better]], found[1][rows[better]] = scale[better], shifted[better]
+        wrong[rows[better]] = count[better]
     return found
+
+
+def _shifted(read: _Read, results: Array, least: Array, scales: Array, bias: Array) -> Tuple[Array, Array]:
+    """The nearest biases with which the fewest results are wrong, and how many are.
+
+    ``least`` (out, results) are the sums of products, without the bias, from which on the network makes each result.
+    """
+    wrong, found = np.full(len(bias), len(results) + 1), bias.copy()
+    for shift in _SHIFTS:
+        rows = np.flatnonzero(wrong)
+        by = read.multipliers(scales[rows])
+        sums = least[rows] * read.factor + (bias[rows] + shift)[:, None].astype(np.int64)
+        early, late = read.results(sums - read.factor, by) >= results, read.results(sums, by) < results
+        count = (early | late).sum(axis=1)
+        better = count < wrong[rows]
+        found[rows[better]] = bias[rows[better]] + shift
+        wrong[rows[better]] = count[better]
+    return found, wrong
