@@ -151,7 +151,8 @@ class Builder:
                 raise ActionFailed(action.id, str(error).removeprefix(f"{action.id}: ")) from None
             seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
             done = Done(action, decision.verb, decision.reasons, outputs, seconds, published)
-            self.memory.remember(action.id, now, outputs, published)  # when kept: what was seen may have changed
+            ran = stored is None and decision.verb is Verb.RUN
+            self.memory.remember(action.id, now, outputs, published, ran=ran)  # if kept: what was seen may be new
             self._from[action.id] = made
             self.listener.finished(done)
             return done

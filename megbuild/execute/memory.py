@@ -104,11 +104,16 @@ class Memory:
             )
         )
 
-    def remember(self, id: str, now: Fingerprint, outputs: Outputs, published: Mapping[str, Published]) -> None:
-        """An action's result stands in this workspace; it survives the process from here on."""
+    def remember(
+        self, id: str, now: Fingerprint, outputs: Outputs, published: Mapping[str, Published], *, ran: bool
+    ) -> None:
+        """An action's result stands in this workspace; that survives the process from here on.
+
+        It survives a power failure, too, if the action ``ran``: a result that came from the store does so again.
+        """
         built = Built(now.key, dict(now.components), dict(outputs))
         if published or self.state.built.get(id) != built:
-            self.state.finished(id, built, published)
+            self.state.finished(id, built, published, durable=ran)
             self._of.setdefault(id, {}).update(published)
 
     def forget(self, id: str) -> None:
