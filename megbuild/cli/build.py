@@ -45,6 +45,14 @@ SUMMARY = {
     "default": "",
     "help": "write the final table to this file as JSON",
 }
+REQUIRE_SANDBOX = {
+    "name": "require_sandbox",
+    "short": "",
+    "long": "require-sandbox",
+    "type": bool,
+    "default": False,
+    "help": "fail where actions cannot be confined by namespaces and Landlock",
+}
 
 
 class Build(Command):  # type: ignore[misc]
@@ -54,7 +62,7 @@ class Build(Command):  # type: ignore[misc]
     doc_purpose = "make every stale artifact of the models, verified"
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
-    cmd_options = (JOBS, KEEP_GOING, DRY_RUN, SUMMARY)
+    cmd_options = (JOBS, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
@@ -87,7 +95,7 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
     if not summary and (text := answer(labels)) is not None:
         print(text)
         return 0
-    return _build(labels, params["jobs"], params["keep_going"], summary)
+    return _build(labels, params["jobs"], params["keep_going"], summary, params["require_sandbox"])
 
 
 def build_labels(labels: list[str]) -> int:
@@ -97,7 +105,9 @@ def build_labels(labels: list[str]) -> int:
     return guarded(lambda: _build(labels))
 
 
-def _build(labels: list[str], jobs: int = 0, keep_going: bool = False, summary: str = "") -> int:
+def _build(
+    labels: list[str], jobs: int = 0, keep_going: bool = False, summary: str = "", require_sandbox: bool = False
+) -> int:
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
@@ -105,7 +115,8 @@ def _build(labels: list[str], jobs: int = 0, keep_going: bool = False, summary: 
 
     listener = progress.listener()
     with listener:
-        report = build(Asked(tuple(labels), Path.cwd()), listener, Scheduler(jobs or os.cpu_count() or 1, keep_going))
+        asked = Asked(tuple(labels), Path.cwd(), require_sandbox)
+        report = build(asked, listener, Scheduler(jobs or os.cpu_count() or 1, keep_going))
     for failure in report.failed:
         print(failure, file=sys.stderr)
     if summary:
