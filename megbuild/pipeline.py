@@ -152,7 +152,7 @@ def _summary(prepared: Prepared) -> str:
     return f"everything is up to date: {len(prepared.graph.aims)} outputs, nothing to run"
 
 
-def _builder(prepared: Prepared, listener: Listener, require_sandbox: bool) -> Builder:
+def _builder(prepared: Prepared, listener: Listener, require_sandbox: bool = False) -> Builder:
     graph, memory = prepared.graph, prepared.memory
     runner = Local(
         prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note,

@@ -34,6 +34,8 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
+OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
+"""What a process prints when the kernel gives it no more."""
 
 _LONGEST_NAME = 150
 """Characters of a folder's name; file systems take 255 bytes."""
@@ -150,6 +152,8 @@ class Local:
             message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
             troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
             tail = ()
+        if not message and any(words in line for line in tail for words in OUT_OF_MEMORY):
+            message = f"asked for more memory than it may have ({_limits().memory / 1e6:.0f} MB)"
         return ActionFailed(
             action.id, message or str(ending), self._shown(log), by_hand, tail, refused, tuple(troubles)
         )
