@@ -19,7 +19,7 @@ from pathlib import Path
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.ending import Ending
-from megbuild.execute.failure import ActionFailed, log_tail, write_by_hand
+from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
 from megbuild.execute.staging import REFUSAL, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
@@ -34,9 +34,6 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
-OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
-"""What a process prints when the kernel gives it no more."""
-
 _LONGEST_NAME = 150
 """Characters of a folder's name; file systems take 255 bytes."""
 
@@ -152,11 +149,8 @@ class Local:
             message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
             troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
             tail = ()
-        if not message and any(words in line for line in tail for words in OUT_OF_MEMORY):
-            message = f"asked for more memory than it may have ({_limits().memory / 1e6:.0f} MB)"
-        return ActionFailed(
-            action.id, message or str(ending), self._shown(log), by_hand, tail, refused, tuple(troubles)
-        )
+        message = message or limit_of(tail, _limits().memory) or str(ending)
+        return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, tuple(troubles))
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
