@@ -66,6 +66,8 @@ class Asked:
 
     patterns: tuple[str, ...]
     start: Path
+    require_sandbox: bool = False
+    """Whether actions may only run in a complete box."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,12 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
     begun = time.monotonic()
     with acquire(private_folder(Path(find(asked.start))), listener.note):
         prepared = prepare(asked, listener.note)
-        builder = _builder(prepared, listener)
-        failed = schedule(stale(prepared.planned), prepared.graph, builder)
+        todo = stale(prepared.planned)
+        builder = _builder(prepared, todo, listener, asked.require_sandbox)
+        try:
+            failed = schedule(todo, prepared.graph, builder)
+        finally:
+            builder.runner.stop()
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
         moved = record(prepared.memory, prepared.planned, builder.done, complete, selection(asked), _summary(prepared))
@@ -147,11 +153,14 @@ def _summary(prepared: Prepared) -> str:
     return f"everything is up to date: {len(prepared.graph.aims)} outputs, nothing to run"
 
 
-def _builder(prepared: Prepared, listener: Listener) -> Builder:
+def _builder(
+    prepared: Prepared, todo: Mapping[str, Planned], listener: Listener, require_sandbox: bool = False
+) -> Builder:
     graph, memory = prepared.graph, prepared.memory
     runner = Local(
-        prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note
-    )
+        prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note,
+        require_sandbox, [graph.actions[id] for id in todo if graph.actions[id].toolchain],
+    )  # fmt: skip
     publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
     return Builder(graph, memory, runner, CORE, publisher, listener)
 

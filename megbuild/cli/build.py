@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,14 @@ SUMMARY = {
     "default": "",
     "help": "write the final table to this file as JSON",
 }
+REQUIRE_SANDBOX = {
+    "name": "require_sandbox",
+    "short": "",
+    "long": "require-sandbox",
+    "type": bool,
+    "default": False,
+    "help": "fail where actions cannot be confined by namespaces and Landlock",
+}
 
 
 class Build(Command):  # type: ignore[misc]
@@ -61,7 +70,7 @@ class Build(Command):  # type: ignore[misc]
     doc_purpose = "make every stale artifact of the models, verified"
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
-    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY)
+    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
@@ -95,17 +104,17 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
     if not summary and (text := answer(labels)) is not None:
         print(text)
         return 0
-    return _build(labels, params["jobs"], params["memory"], params["keep_going"], summary)
+    return _build(labels, params)
 
 
 def build_labels(labels: list[str]) -> int:
     """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
     from megbuild.cli.guard import guarded
 
-    return guarded(lambda: _build(labels))
+    return guarded(lambda: _build(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
 
 
-def _build(labels: list[str], jobs: int = 0, memory: int = 0, keep_going: bool = False, summary: str = "") -> int:
+def _build(labels: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
@@ -114,11 +123,12 @@ def _build(labels: list[str], jobs: int = 0, memory: int = 0, keep_going: bool =
 
     listener = progress.listener()
     with listener:
-        machine = Machine.here(jobs, memory * 1_000_000)
-        report = build(Asked(tuple(labels), Path.cwd()), listener, Scheduler(machine, keep_going))
+        asked = Asked(tuple(labels), Path.cwd(), params["require_sandbox"])
+        machine = Machine.here(params["jobs"], params["memory"] * 1_000_000)
+        report = build(asked, listener, Scheduler(machine, params["keep_going"]))
     for failure in report.failed:
         print(failure, file=sys.stderr)
-    if summary:
+    if summary := params["summary"]:
         Path(summary).write_text(as_json(report.rows, report.seconds))
     table.show(report.rows, report.seconds)
     if report.moved:

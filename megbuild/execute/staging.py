@@ -22,10 +22,8 @@ from megbuild.store.digests import digest_file
 
 PRIVATE = ("home", "tmp")
 """Folders that an action may use as it likes; nothing in them is an output."""
-REFUSAL = "refusal.txt"
+REFUSAL = "out/refusal.txt"
 """Where a worker leaves the one sentence with which it refused."""
-PEAK = "peak_memory"
-"""Where it leaves the most memory that it had, in bytes."""
 
 
 class Moved(Exception):
@@ -100,7 +98,7 @@ def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, fol
                     status=FAILED,
                 )
             kept.add(inside)
-        elif top not in (*PRIVATE, PEAK):
+        elif top not in PRIVATE:
             raise fail(
                 "MB404",
                 f"{action.id}: the action left {inside}, which is no declared output",

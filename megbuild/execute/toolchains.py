@@ -43,9 +43,19 @@ class Installed:
     environment: Mapping[str, str]
 
     def roots(self) -> tuple[str, ...]:
-        """The folders that a process of it reads: the environment, and the interpreter that it was made from."""
-        interpreter = Path(os.path.realpath(self.python))
-        return self.folder, str(interpreter.parent.parent)
+        """The folders that a process of it reads: the environment, and the interpreter that it was made from.
+
+        The interpreter's appears under every name by which the environment's links lead to it.
+        """
+        path, found = Path(self.python), [self.folder]
+        while True:
+            if not path.is_relative_to(self.folder):
+                found.append(str(path.parent.parent))
+            if not path.is_symlink():
+                break
+            path = path.parent / path.readlink()
+        found.append(str(Path(os.path.realpath(self.python)).parent.parent))
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

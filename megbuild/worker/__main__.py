@@ -1,6 +1,6 @@
 """Runs the action that ``request.json`` describes, in the staged folder that it stands in.
 
-Exit status 0: done. 3: refused; the reason is the first line of ``refusal.txt``, and each further line an operation of
+Exit status 0: done. 3: refused; the reason is the first line of ``out/refusal.txt``, and each further line an operation of
 the network, a tab, and what is wrong with it. Anything else is a crash of
 the tool or of the user's code, with its traceback on stderr.
 """
@@ -12,7 +12,6 @@ import importlib
 import os
 import random
 import re
-import resource
 import signal
 import sys
 import traceback
@@ -41,11 +40,9 @@ def main(request: str) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
         driver = importlib.import_module(f"megbuild_worker.{MODULES.get(job.function, 'make')}")
         driver.do(load.load(job.folder / job.worker), job)
-        peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        (job.folder / "peak_memory").write_text(str(peak * 1024))  # Linux counts in KiB
     except jobs.Refusal as refusal:
         lines = [_plain(refusal.message), *(f"{place}\t{_plain(text)}" for place, text in refusal.troubles)]
-        (job.folder / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (job.folder / "out" / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         print(f"refused: {_plain(str(refusal))}", file=sys.stderr)
         return REFUSED
     except Exception as error:
