@@ -112,8 +112,8 @@ class Memory:
     def damage(self, id: str) -> tuple[Reason, ...]:
         """The published files of an action that are not what was published any more."""
         reasons = []
-        for path, published in self._published(id).items():
-            with self._looking:
+        for path, published in self.published(id).items():
+            with self._looking, self.files.looking_for(model_of(id)):
                 found = self.files.digest(path)
             if found is None:
                 reasons.append(Reason(f"deleted:{path}"))
@@ -129,7 +129,7 @@ class Memory:
         :raises megbuild.store.content.Missing: when the store lost a content. Nothing was changed then, unless one was
             damaged and had not been read before: what is placed is whole in any case, and the next call does the rest.
         """
-        before = self._published(id)
+        before = self.published(id)
         for digest in wanted.values():
             self.content.path(digest)
         damaged = {reason.what.partition(":")[2] for reason in self.damage(id)}
@@ -140,7 +140,7 @@ class Memory:
             target = self.root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             seen = self.content.materialise(digest, target)
-            with self._looking:
+            with self._looking, self.files.looking_for(model_of(id)):
                 self.files.note(path, seen, digest)
             placed[path] = Published(seen, digest.sha256, id)
         for path in before.keys() - wanted.keys():
@@ -150,8 +150,14 @@ class Memory:
                 (self.root / path).unlink()
         return placed
 
-    def _published(self, id: str) -> dict[str, Published]:
+    def published(self, id: str) -> dict[str, Published]:
+        """The files that stand in the workspace as results of an action, by path."""
         return dict(self._of.get(id, {}))
+
+
+def model_of(id: str) -> str:
+    """The label of the model that an action is of."""
+    return id.partition("#")[0].partition("@")[0]
 
 
 def step_of(id: str) -> str:

@@ -111,7 +111,7 @@ class State:
         self._journal.clear()
 
     def remember(self, selection: str, summary: str, files: Files, environment: Mapping[str, str | None]) -> bool:
-        """Note that a selection is up to date, so that :func:`megbuild.store.noop.unchanged` can say ``summary``.
+        """Note that a selection is up to date, so that :func:`megbuild.store.noop.look` can say ``summary``.
 
         ``files`` has looked at all that this depends on, published artifacts and megbuild's own files among them;
         ``environment`` holds the variables that enter keys. Returns False, and notes nothing, when a file moved.
@@ -119,8 +119,7 @@ class State:
         files.settle()
         if not files.settled:
             return False
-        stamps = [seen and (seen.mtime_ns, seen.ctime_ns, seen.size, seen.inode) for seen in files.watched.values()]
-        note = noop.encode(selection, summary, environment, list(files.watched), stamps)
+        note = noop.encode(selection, summary, environment, files.watched, files.lookers)
         place(Path(noop.note_path(str(self.workspace), selection)), note)
         self._drop_old_notes()
         return True
