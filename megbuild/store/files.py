@@ -23,7 +23,7 @@ Known = tuple[Stamp, str]
 """A file's stamp and the SHA-256 of the content that it stands for."""
 
 _TRIES = 3
-_SHARED = 8
+SHARED = 8
 """Models that may share a file before a change of it is taken to matter to all."""
 _MADE = {"out", "__pycache__"}
 """Folders that builds and Python make."""
@@ -174,7 +174,7 @@ class Files:
             return
         together = (known,) if isinstance(known, str) else known
         if self._looker not in together:
-            shared = self._looker == "" or len(together) == _SHARED
+            shared = self._looker == "" or len(together) == SHARED
             self._lookers[path] = "" if shared else (*together, self._looker)
 
     def _full(self, path: str) -> str:

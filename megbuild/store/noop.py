@@ -7,7 +7,7 @@ up to date. Whatever is wrong with the note, the answer is "not known" and the b
 A note is one file that this machine wrote for itself, so its numbers are native::
 
     head, checksum of the facts, their length
-    facts          marshal: selection, summary, environment, absent paths, how many are present, bytes of their names,
+    facts          marshal: selection, summary, outputs, environment, absent paths, how many are present, bytes of their names,
                    checksum and bytes of the lookers
     lengths        of every present path with its closing zero, two bytes each
     stamps         six columns of eight bytes each: inode, size, seconds and nanoseconds of mtime, the same of ctime
@@ -47,8 +47,10 @@ _FEW = 4000
 class Note:
     """What was noted of a selection; it holds no path as a text of its own until it is asked for one."""
 
-    def __init__(self, content: bytearray) -> None:
+    def __init__(self, content: bytearray, identity: tuple[int, int]) -> None:
         self.content = content
+        self.identity = identity
+        """Inode and time of change of its file: another note has another one."""
         if content[: len(_HEAD)] != _HEAD:
             raise ValueError("a note of another version")
         length = int.from_bytes(content[_START - 4 : _START], "little")
@@ -57,10 +59,13 @@ class Note:
             raise ValueError("a damaged note")  # marshal must not see it
         self.selection: str
         self.summary: str
+        self.outputs: int
         self.environment: dict[str, str | None]
         self.absent: list[str]
         self.count: int
-        self.selection, self.summary, self.environment, self.absent, self.count, named, *tail = marshal.loads(facts)
+        self.selection, self.summary, self.outputs, self.environment, self.absent, self.count, named, *tail = (
+            marshal.loads(facts)
+        )
         self._tail_checksum, tail_length = tail
         view = memoryview(content)
         start = _START + length
@@ -104,6 +109,19 @@ class Looked:
         """Whether the selection is still up to date."""
         return not self.moved and not self.came
 
+    def models(self) -> set[str] | None:
+        """The models that what has moved matters to; None when it may matter to all."""
+        try:
+            lookers = self.note.lookers()
+        except ValueError:
+            return None
+        absent = [self.note.count + self.note.absent.index(path) for path in self.came]
+        models: set[str] = set()
+        for at in (*self.moved, *absent):
+            looker = lookers[at]
+            models.update((looker,) if isinstance(looker, str) else looker)
+        return None if "" in models else models
+
 
 def look(workspace: str, selection: str) -> Looked | None:
     """The note of a selection compared with the disk; None when there is none to go by.
@@ -125,6 +143,15 @@ def look(workspace: str, selection: str) -> Looked | None:
         return None
 
 
+def stands(workspace: str, note: Note) -> bool:
+    """Whether a note that was read a moment ago still is the one of its selection."""
+    try:
+        status = os.stat(note_path(workspace, note.selection))
+    except OSError:
+        return False
+    return (status.st_ino, status.st_ctime_ns) == note.identity
+
+
 def read(workspace: str, selection: str) -> Note | None:
     """The note of a selection; None when there is none. What else is wrong with it is a ValueError or an OSError."""
     try:
@@ -132,11 +159,12 @@ def read(workspace: str, selection: str) -> Note | None:
     except FileNotFoundError:
         return None
     try:
-        content = bytearray(os.fstat(number).st_size)
+        status = os.fstat(number)
+        content = bytearray(status.st_size)
         os.readv(number, [content])
     finally:
         os.close(number)
-    note = Note(content)
+    note = Note(content, (status.st_ino, status.st_ctime_ns))
     return note if note.selection == selection else None
 
 
@@ -148,6 +176,7 @@ def note_path(workspace: str, selection: str) -> str:
 def encode(
     selection: str,
     summary: str,
+    outputs: int,
     environment: Mapping[str, str | None],
     seen: Mapping[str, Seen | None],
     lookers: Mapping[str, Looker],
@@ -168,7 +197,7 @@ def encode(
     given = [numbers.setdefault(looker, len(numbers)) for looker in for_whom]
     tail = marshal.dumps((list(numbers), _packed(given, 4)), _MARSHAL)
     shapes = (len(present), len(names), _checksum(tail), len(tail))
-    facts = marshal.dumps((selection, summary, dict(environment), absent, *shapes), _MARSHAL)
+    facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")
     return b"".join((start, facts, lengths, columns, names, tail))
 
@@ -189,7 +218,7 @@ def _row(stamp: Seen) -> tuple[int, ...]:
 
 
 def _signed(inode: int) -> int:
-    return inode - (1 << 64) if inode >> 63 else inode
+    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 def _moved(note: Note) -> list[int]:
