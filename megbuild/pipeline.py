@@ -124,6 +124,8 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
+    for path in workspace.listed:
+        memory.files.watch_folder(_inside(path, workspace.root))
     targets = resolve(workspace, _selected(workspace, asked, models))
     graph = analyse(workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE)
     check(graph)
@@ -137,9 +139,10 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
 def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
     """The note to go by and the models that it leaves to be looked at; None twice when all have to be."""
     looked = asked.looked
-    if looked is None or looked.unchanged or not stands(find(asked.start), looked.note):
+    root = find(asked.start)
+    if looked is None or looked.unchanged or not stands(root, looked.note):
         return None, None
-    models = looked.models()
+    models = looked.models(Files(Path(root)).declares)
     return (looked.note, models) if models else (None, None)
 
 

@@ -59,7 +59,7 @@ def load(
     if problems:
         raise MegbuildError(_sorted(problems))
     at_root = [name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN) if tree.kind(name) == "file"]
-    paths = {tree.absolute(path) for path in (*tree.listings, *files.read, *packages, *at_root)}
+    paths = {tree.absolute(path) for path in (*packages, *at_root)}
     return Workspace(
         root=root,
         default=settings.default,
@@ -68,6 +68,7 @@ def load(
         hardware=devices,
         toolchains=environments,
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
+        listed=tuple(sorted(map(tree.absolute, tree.listings))),
     )
 
 

@@ -117,6 +117,7 @@ class Reader:
         above: Inherited,
     ) -> Model:
         files = self.files
+        files.tree.searched.clear()
         environment = above.environment if table.source else ""
         if table.environment:
             environment = files.file(table.environment, package, place.at("environment"))
@@ -144,6 +145,7 @@ class Reader:
             calibration=files.samples(table.calibration, package, place.at("calibration")) if table.calibration else (),
             hash=above.hash if isinstance(table.hash, UnsetType) else table.hash,
             where=place.key_of(),
+            searched=tuple(sorted(files.tree.searched)),
         )
 
     def _check_start(self, raw: dict[str, Any], name: str, place: Place) -> None:

@@ -143,6 +143,8 @@ def analyse(
 
 def _aim(draft: _Draft, target: Target, environments: Mapping[str, Toolchain]) -> Aim:
     model = target.model
+    for folder in model.searched:
+        draft.files.listed(folder)
     environment = environments.get(model.environment)
     made = _start(draft, model)
     trail: list[str] = [made] if made else []

@@ -55,6 +55,7 @@ class Files:
         self._listings: dict[str, tuple[Entry, ...]] = {}
         self._globs: dict[tuple[str, str], tuple[str, ...]] = {}
         self._declaring: dict[str, frozenset[str]] = {}
+        self._searched: dict[str, frozenset[str]] = {}
         self._young: set[str] = set()  # looked at so soon after a change that a second change may hide behind the stamp
         self._moved: set[str] = set()
         self._lookers: dict[str, str | tuple[str, ...]] = {}
@@ -71,6 +72,11 @@ class Files:
     def lookers(self) -> Mapping[str, str | tuple[str, ...]]:
         """For which models each path was looked at; the empty text where it matters to all."""
         return self._lookers
+
+    @property
+    def declaring(self) -> Mapping[str, frozenset[str]]:
+        """Of the folders in which only declarations matter: the names of what can hold one."""
+        return self._declaring
 
     @property
     def settled(self) -> bool:
@@ -105,6 +111,20 @@ class Files:
         if self.digest(path) is None and self.exists(path):
             self._list(path)
             self._declaring[path] = self._declares(path)
+
+    def watch_folder(self, path: str) -> None:
+        """The same for a folder in which nothing else matters."""
+        if path not in self._declaring:
+            self._list(path, for_somebody=False)
+            self._declaring[path] = self._declares(path)
+
+    def listed(self, path: str) -> None:
+        """Notice from now on when a folder gets or loses a name of any kind."""
+        self._searched[path] = frozenset(entry.name for entry in self._list(path))
+
+    def declares(self, folder: str) -> frozenset[str]:
+        """The names in a folder that can hold a declaration; not what builds make there (``out``, hidden names)."""
+        return self._declares(folder)
 
     def read(self, path: str) -> bytes | None:
         """A file's content, kept in memory from then on; None when there is no file."""
@@ -264,18 +284,22 @@ class Files:
                     else:
                         yield path
 
-    def _list(self, folder: str) -> tuple[Entry, ...]:
+    def _list(self, folder: str, *, for_somebody: bool = True) -> tuple[Entry, ...]:
         folder = folder or "."
-        self._trail.append(folder)
-        self._look_for(folder)
+        if for_somebody:
+            self._trail.append(folder)
+            self._look_for(folder)
         if folder not in self._listings:
             self._watch(folder, self._stat(folder))
             self._listings[folder] = self._scan(folder)
         return self._listings[folder]
 
     def _declares(self, folder: str) -> frozenset[str]:
-        """The names in a folder that can hold a declaration; not what builds make there (``out``, hidden names)."""
-        seen = (entry.name for entry in self._list(folder) if entry.is_folder or entry.name.endswith(".toml"))
+        seen = (
+            entry.name
+            for entry in self._list(folder, for_somebody=False)
+            if entry.is_folder or entry.name.endswith(".toml")
+        )
         return frozenset(name for name in seen if name not in _MADE and not name.startswith("."))
 
     def _scan(self, folder: str) -> tuple[Entry, ...]:
@@ -309,6 +333,9 @@ class Files:
                 self._moved.update(set(found).symmetric_difference(now.glob(pattern, base)))
         for folder in self._declaring.keys() & folders:
             changed = self._declaring[folder] ^ now._declares(folder)
+            self._moved.update(os.path.normpath(_join(folder, name)) for name in changed)
+        for folder in self._searched.keys() & folders:
+            changed = self._searched[folder] ^ {entry.name for entry in now._list(folder)}
             self._moved.update(os.path.normpath(_join(folder, name)) for name in changed)
         for path in paths.difference(folders):
             if path in self._digests:

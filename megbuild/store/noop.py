@@ -8,11 +8,12 @@ A note is one file that this machine wrote for itself, so its numbers are native
 
     head, checksum of the facts, their length
     facts          marshal: selection, summary, outputs, environment, absent paths, how many are present, bytes of their names,
-                   checksum and bytes of the lookers
+                   checksum and bytes of the tail
     lengths        of every present path with its closing zero, two bytes each
     stamps         six columns of eight bytes each: inode, size, seconds and nanoseconds of mtime, the same of ctime
     paths          zero-terminated
-    lookers        marshal: for whom each path was looked at; only a build that has something to do reads it
+    tail           marshal: for whom each path was looked at, and what folders declare; only a build that has
+                   something to do reads it
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     Seen = tuple[int, int, int, int]
     """A stamp: mtime and ctime in nanoseconds, size, inode."""
     Looker = str | tuple[str, ...]
-    """For which models a path was looked at; the empty text: for the workspace as a whole."""
+    """For which models a path was looked at, or for none; the empty text: for the workspace as a whole."""
 
 _HEAD = b"megbuild fresh 2\n"
 _MARSHAL = 4
@@ -90,10 +91,17 @@ class Note:
 
     def lookers(self) -> list[Looker]:
         """For whom each path was looked at: the present ones in order, then the absent ones."""
+        lookers, numbers, _ = self._load_tail()
+        return [lookers[number] for number in memoryview(numbers).cast("i")]
+
+    def declaring(self) -> dict[str, tuple[str, ...]]:
+        """Of the folders in which only declarations matter: the names of what can hold one, sorted."""
+        return self._load_tail()[2]
+
+    def _load_tail(self) -> tuple[list[Looker], bytes, dict[str, tuple[str, ...]]]:
         if _checksum(bytes(self.tail)) != self._tail_checksum:
             raise ValueError("a damaged note")
-        lookers, numbers = marshal.loads(self.tail)
-        return [lookers[number] for number in memoryview(numbers).cast("i")]
+        return marshal.loads(self.tail)  # type: ignore[no-any-return]
 
 
 class Looked:
@@ -109,12 +117,20 @@ class Looked:
         """Whether the selection is still up to date."""
         return not self.moved and not self.came
 
-    def models(self) -> set[str] | None:
-        """The models that what has moved matters to; None when it may matter to all."""
+    def models(self, declares: Callable[[str], Collection[str]]) -> set[str] | None:
+        """The models that what has moved matters to; None when it may matter to all.
+
+        ``declares`` tells which names in a folder can hold a declaration.
+        """
         try:
-            lookers = self.note.lookers()
+            lookers, declaring, paths = self.note.lookers(), self.note.declaring(), self.note.paths()
         except ValueError:
             return None
+        if any(path in declaring for path in self.came):
+            return None
+        for path in (paths[at] for at in self.moved):
+            if path in declaring and tuple(sorted(declares(path))) != declaring[path]:
+                return None
         absent = [self.note.count + self.note.absent.index(path) for path in self.came]
         models: set[str] = set()
         for at in (*self.moved, *absent):
@@ -180,10 +196,12 @@ def encode(
     environment: Mapping[str, str | None],
     seen: Mapping[str, Seen | None],
     lookers: Mapping[str, Looker],
+    declaring: Mapping[str, Collection[str]],
 ) -> bytes:
     """The note of a selection. Paths are absolute or below the workspace; no stamp means that nothing is there.
 
-    ``lookers`` tells for which models a path was looked at; a path that it lacks matters to all.
+    ``lookers`` tells for which models a path was looked at, ``declaring`` the names in those folders of which only
+    these matter; a path that stands in neither matters to all.
     """
     present = {os.fsencode(path) + b"\0": stamp for path, stamp in seen.items() if stamp}
     absent = [path for path, stamp in seen.items() if not stamp]
@@ -192,10 +210,11 @@ def encode(
     columns = b"".join(_packed(column, 8) for column in (zip(*rows, strict=True) if rows else ()))
     lengths = _packed(map(len, present), 2)
     numbers: dict[Looker, int] = {}
-    for_whom = [lookers.get(path, "") for path, stamp in seen.items() if stamp]
-    for_whom += [lookers.get(path, "") for path in absent]
+    ordered = [*(path for path, stamp in seen.items() if stamp), *absent]
+    for_whom = (lookers.get(path, () if path in declaring else "") for path in ordered)
     given = [numbers.setdefault(looker, len(numbers)) for looker in for_whom]
-    tail = marshal.dumps((list(numbers), _packed(given, 4)), _MARSHAL)
+    declared = {path: tuple(sorted(names)) for path, names in declaring.items()}
+    tail = marshal.dumps((list(numbers), _packed(given, 4), declared), _MARSHAL)
     shapes = (len(present), len(names), _checksum(tail), len(tail))
     facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")

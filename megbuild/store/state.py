@@ -82,6 +82,7 @@ class Rest(NamedTuple):
 
     seen: Mapping[str, Stamp | None]
     lookers: Mapping[str, str | tuple[str, ...]]
+    declaring: Mapping[str, Collection[str]]
 
     @staticmethod
     def of(note: noop.Note, built: Collection[str]) -> Rest:
@@ -95,13 +96,13 @@ class Rest(NamedTuple):
         found = chain(zip(note.paths(), stamps, strict=True), ((path, None) for path in note.absent))
         for (path, stamp), looker in zip(found, note.lookers(), strict=True):
             others = tuple(model for model in _each(looker) if model not in built)
-            if others:
+            if others or not looker:
                 seen[path] = stamp
-                lookers[path] = looker if isinstance(looker, str) or len(others) > 1 else others[0]
-        return Rest(seen, lookers)
+                lookers[path] = looker if isinstance(looker, str) or len(others) != 1 else others[0]
+        return Rest(seen, lookers, note.declaring())
 
 
-NO_REST = Rest({}, {})
+NO_REST = Rest({}, {}, {})
 
 
 def _each(looker: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -111,7 +112,9 @@ def _each(looker: str | tuple[str, ...]) -> tuple[str, ...]:
 def _together(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """For whom a path was looked at, when two say so."""
     models = dict.fromkeys((*_each(one), *_each(other)))
-    return "" if "" in models or len(models) > SHARED else next(iter(models)) if len(models) == 1 else tuple(models)
+    if "" in models or len(models) > SHARED:
+        return ""
+    return next(iter(models)) if len(models) == 1 else tuple(models)
 
 
 _NOTHING: Mapping[str, Published] = MappingProxyType({})
@@ -235,7 +238,8 @@ class State:
         seen, lookers = {**rest.seen, **files.watched}, {**rest.lookers, **files.lookers}
         for path in rest.lookers.keys() & files.lookers.keys():
             lookers[path] = _together(rest.lookers[path], files.lookers[path])
-        note = noop.encode(selection, summary, outputs, environment, seen, lookers)
+        declaring = {**rest.declaring, **files.declaring}
+        note = noop.encode(selection, summary, outputs, environment, seen, lookers, declaring)
         place(Path(noop.note_path(str(self.workspace), selection)), note)
         self._drop_old_notes()
         return True
