@@ -81,10 +81,22 @@ class _Draft:
     workspace: Workspace
     files: Files
     code: Code
+    core: tuple[Leaf, ...]
+    """The code leaves of what the core computes."""
     actions: dict[str, Action] = field(default_factory=dict)
     toolchains: dict[str, Toolchain] = field(default_factory=dict)
     requests: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
     """The named inputs of each action that runs a worker."""
+    codes: dict[tuple[str, str, str, tuple[str, ...]], tuple[Leaf, ...]] = field(default_factory=dict)
+    """The code that has been looked up."""
+
+    def code_of(self, rule: InstalledRule, function: str, toolchain: Toolchain) -> tuple[Leaf, ...]:
+        """The code of an action that calls a rule's function; looked up once for all models."""
+        wanted = (rule.folder, rule.rule.worker, function, toolchain.code)
+        if wanted not in self.codes:
+            with self.files.looking_for(""):  # all models
+                self.codes[wanted] = worker_code(self.files, self.code, *wanted)
+        return self.codes[wanted]
 
     def add(self, action: Action) -> str:
         """The action's id; another action that would take the same name gets a digest behind it."""
@@ -108,13 +120,18 @@ def analyse(
     :raises MegbuildError: with everything that the models' own files make impossible (MB210 to MB214).
     """
     draft = _Draft(
-        workspace, files, code, toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}}
+        workspace,
+        files,
+        code,
+        core_code(files, code),
+        toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}},
     )
     aims: list[Aim] = []
     problems: list[Problem] = []
     for target in targets:
         try:
-            aims.append(_aim(draft, target, environments))
+            with files.looking_for(target.model.label):
+                aims.append(_aim(draft, target, environments))
         except MegbuildError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
@@ -124,6 +141,8 @@ def analyse(
 
 def _aim(draft: _Draft, target: Target, environments: Mapping[str, Toolchain]) -> Aim:
     model = target.model
+    for folder in model.searched:
+        draft.files.listed(folder)
     environment = environments.get(model.environment)
     made = _start(draft, model)
     trail: list[str] = [made] if made else []
@@ -151,7 +170,7 @@ def _start(draft: _Draft, model: Model) -> str:
             summary=f"check {pinned.path}",
             model=model.label,
             toolchain=CORE,
-            inputs=(leaf, *core_code(draft.files, draft.code)),
+            inputs=(leaf, *draft.core),
             outputs=(ARTIFACT,),
             arguments=_core_arguments("delivered", {"sha256": pinned.sha256}),
             options={"sha256": pinned.sha256},
@@ -340,7 +359,7 @@ def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
         asked["not_run"] = f"{target.hardware.name} cannot run on the build machine"
     precision = dict(target.road[-1].options).get("precision", "") if target.road else ""
     options: dict[str, Scalar] = {**asked, "precision": precision}
-    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *core_code(draft.files, draft.code)]
+    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *draft.core]
     if measured:
         inputs.append(Product("in/measures.json", measured, "measures.json"))
     draft.add(
@@ -396,7 +415,7 @@ def _worker_action(
         "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
-    leaves = [*inputs, *worker_code(draft.files, draft.code, rule.folder, rule.rule.worker, function, toolchain.code)]
+    leaves = [*inputs, *draft.code_of(rule, function, toolchain)]
     leaves.append(Leaf("request.json", digest_bytes(content), "request", content=content, kind="request"))
     made = draft.add(
         Action(
