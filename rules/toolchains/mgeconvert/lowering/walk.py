@@ -11,6 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
+import megengine
 import megengine.functional as F
 import numpy as np
 from megengine import Tensor
@@ -22,7 +23,7 @@ from megbuild_worker.job import Refusal
 
 from . import substitutes, table
 from .primitives import Primitives
-from .values import SMALL, Unsupported, Value, array_of
+from .values import SMALL, Array, Unsupported, Value, array_of
 
 TOLERANCE = 1e-4
 """How far a lowering may be off, as a part of the largest magnitude that MegEngine gives: rounding in another order."""
@@ -50,11 +51,20 @@ class Trouble:
         return f"{self.path} ({self.operation}): {self.reason}{hint}"
 
 
-def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> None:
+class CannotRun(Exception):
+    """MegEngine itself cannot run an operation on the sample; ``qualname`` and ``said`` as in a Trouble."""
+
+    def __init__(self, qualname: str, said: str) -> None:
+        super().__init__(said)
+        self.qualname = qualname
+        self.said = said
+
+
+def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Dict[str, Array]:
     """Lowers a network into a graph whose inputs and results have the names of the network's.
 
-    ``sample`` holds one array for each input. Raises Refusal with everything that cannot be lowered. Takes the network
-    apart: a weight that was lowered is freed.
+    ``sample`` holds one array for each input. Returns what the results are for it, by name. Raises Refusal with
+    everything that cannot be lowered, and CannotRun. Takes the network apart: a weight that was lowered is freed.
     """
     with _shared_weights():
         flat = network.flatten()
@@ -70,6 +80,7 @@ def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Non
         told = list(dict.fromkeys((trouble.qualname, str(trouble)) for trouble in walk.troubles))
         count = "one thing" if len(told) == 1 else f"{len(told)} things"
         raise Refusal(f"{into.format} cannot express {count} in this model", told)
+    return {name: walk.values[node._id].array for node, name in zip(flat.graph.outputs, results)}
 
 
 @contextlib.contextmanager
@@ -128,7 +139,7 @@ class _Walk:
                 held = expr.value if isinstance(expr, Constant) else expr.interpret(expr.inputs[0].owner)[0]
                 self._bind(expr.outputs[0], Value(Tensor(held)))
             return
-        reference = list(table.flat(expr.interpret(*map(self._copied, expr.inputs))))
+        reference = self._run(expr)
         if self._known(expr):
             for node, tensor in zip(expr.outputs, reference):
                 self._bind(node, Value(tensor))
@@ -143,6 +154,17 @@ class _Walk:
             value.origin = None  # nothing can be folded into what others read, too
         if node._id in self.uses:
             self.values[node._id] = value
+
+    def _run(self, expr: Expr) -> List[Tensor]:
+        """What MegEngine gives."""
+        try:
+            results = list(table.flat(expr.interpret(*map(self._copied, expr.inputs))))
+            megengine._full_sync()  # errors of computations that go on in the background come out here
+        except Exception as error:  # of any kind: whatever the operation does with what it is given
+            said = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            where = f"{path(expr)} ({table.called(expr)})"
+            raise CannotRun(expr.outputs[0].qualname, f"{where}: {said}") from error
+        return results
 
     def _copied(self, node: Node) -> Any:
         """What the operation is run on: copies, because ``x += y`` changes what it is given."""
@@ -261,10 +283,11 @@ def _compare(value: Value, reference: Tensor) -> None:
     for start in range(0, wanted.size, BLOCK):
         a, b = (array[start : start + BLOCK].astype(np.float64) for array in (found, wanted))
         finite = np.isfinite(b)
-        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-            raise Unsupported("its lowering is finite where MegEngine's result is not")
-        if finite.any():
-            apart = np.maximum(apart, np.abs(a[finite] - b[finite]).max())  # a NaN stays
-            scale = max(scale, np.abs(b[finite]).max())
+        if not finite.all():
+            if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+                raise Unsupported("its lowering is finite where MegEngine's result is not")
+            a, b = a[finite], b[finite]
+        apart = np.maximum(apart, np.abs(a - b).max(initial=0.0))  # a NaN stays
+        scale = max(scale, np.abs(b).max(initial=0.0))
     if not apart / scale < TOLERANCE:
         raise Unsupported(f"its lowering is off by {apart / scale:.2g} from MegEngine's result")
