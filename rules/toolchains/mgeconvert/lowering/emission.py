@@ -57,7 +57,7 @@ class Emission:
 
     def constant(self, array: Array, role: str = "constant") -> IRTensor:
         """A tensor with data; equal data is stored once. ``role`` (``weight``) ends its name."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")  # where ascontiguousarray makes a vector of a scalar
         key = _content(array)
         tensor = self._constants.get(key)
         if tensor is None:
@@ -135,7 +135,8 @@ class Emission:
 
 
 def _content(array: Array) -> Tuple[Any, ...]:
-    digest = hashlib.blake2b(memoryview(array).cast("B") if array.size else b"", digest_size=16).digest()
+    data = memoryview(array.reshape(-1)).cast("B") if array.size else b""
+    digest = hashlib.blake2b(data, digest_size=16).digest()
     return array.dtype.str, array.shape, digest
 
 
