@@ -14,14 +14,15 @@ from pathlib import Path
 
 from megbuild.declare.models import Toolchain
 from megbuild.errors import MegbuildError
+from megbuild.execute.builder import Ran
 from megbuild.execute.failure import ActionFailed, log_tail, write_by_hand
 from megbuild.execute.process import Processes
-from megbuild.execute.staging import REFUSAL, collect, stage
+from megbuild.execute.staging import PEAK, REFUSAL, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
-from megbuild.graph.actions import Action, Outputs
+from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
-from megbuild.store.digests import Digest, digest_bytes
+from megbuild.store.digests import digest_bytes
 
 REFUSED = 3
 """The exit status of a worker that declined with one sentence."""
@@ -47,7 +48,7 @@ class Local:
     processes: Processes = field(default_factory=Processes)
     _installing: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
+    def run(self, action: Action, now: Fingerprint) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         python = self._toolchain(action).python
         name = _folder_name(action.id)
@@ -75,9 +76,9 @@ class Local:
                 False,
                 write_by_hand(folder, command, environment),
             ) from None
-        kept = self.content.put_file(log)
+        ran = Ran(outputs, self.content.put_file(log), _memory(folder))
         shutil.rmtree(folder, ignore_errors=True)
-        return outputs, kept
+        return ran
 
     def stop(self) -> None:
         """See :class:`megbuild.execute.builder.Runner`."""
@@ -116,6 +117,14 @@ def environment_of(action: Action, folder: Path) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         **action.environment,
     }
+
+
+def _memory(folder: Path) -> int:
+    """The most memory that the worker says it had, in bytes; 0 when it does not say."""
+    try:
+        return int((folder / PEAK).read_bytes())
+    except (OSError, ValueError):
+        return 0
 
 
 def _folder_name(id: str) -> str:

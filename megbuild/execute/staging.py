@@ -24,6 +24,8 @@ PRIVATE = ("home", "tmp")
 """Folders that an action may use as it likes; nothing in them is an output."""
 REFUSAL = "refusal.txt"
 """Where a worker leaves the one sentence with which it refused."""
+PEAK = "peak_memory"
+"""Where it leaves the most memory that it had, in bytes."""
 
 
 class Moved(Exception):
@@ -98,7 +100,7 @@ def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, fol
                     status=FAILED,
                 )
             kept.add(inside)
-        elif top not in PRIVATE:
+        elif top not in (*PRIVATE, PEAK):
             raise fail(
                 "MB404",
                 f"{action.id}: the action left {inside}, which is no declared output",

@@ -12,6 +12,7 @@ import importlib
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import traceback
@@ -40,6 +41,8 @@ def main(request: str) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
         driver = importlib.import_module(f"megbuild_worker.{MODULES.get(job.function, 'make')}")
         driver.do(load.load(job.folder / job.worker), job)
+        peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        (job.folder / "peak_memory").write_text(str(peak * 1024))  # Linux counts in KiB
     except jobs.Refusal as refusal:
         lines = [_plain(refusal.message), *(f"{place}\t{_plain(text)}" for place, text in refusal.troubles)]
         (job.folder / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
