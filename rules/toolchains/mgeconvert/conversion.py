@@ -91,5 +91,7 @@ def _check_batch(job: Job, given: Mapping[str, Any], answers: Sequence[Mapping[s
 def _near(found: Any, wanted: Any) -> bool:
     import numpy as np
 
-    apart = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
-    return bool(np.mean(apart <= NEAR * np.abs(wanted).max(initial=0.0)) >= MOST)
+    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    finite = np.isfinite(b)
+    near = np.abs(a - b) <= NEAR * np.abs(b[finite]).max(initial=0.0)
+    return bool(np.mean(np.where(finite, near, ~np.isfinite(a))) >= MOST)

@@ -117,6 +117,7 @@ def deconvolution(
     if answer is not None and answer._tuple_shape == (x._tuple_shape[0], weight.shape[1] * groups, *spatial):
         return answer
     function = {4: F.conv_transpose2d, 5: F.conv_transpose3d}[weight.ndim]
+    x = F.reshape(F.reshape(x, (-1,)), x._tuple_shape)  # it takes no view with gaps, as of some of the channels
     sizes = (stride, padding, output_padding, dilation)
     return function(x, Tensor(_grouped(weight, groups)), _shaped(bias, weight.ndim), *sizes, groups)
 

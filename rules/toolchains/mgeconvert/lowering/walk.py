@@ -161,9 +161,8 @@ class _Walk:
             results = list(table.flat(expr.interpret(*map(self._copied, expr.inputs))))
             megengine._full_sync()  # errors of computations that go on in the background come out here
         except Exception as error:  # of any kind: whatever the operation does with what it is given
-            said = (str(error).strip() or type(error).__name__).splitlines()[-1]
             where = f"{path(expr)} ({table.called(expr)})"
-            raise CannotRun(expr.outputs[0].qualname, f"{where}: {said}") from error
+            raise CannotRun(expr.outputs[0].qualname, f"{where}: {_told(error)}") from error
         return results
 
     def _copied(self, node: Node) -> Any:
@@ -191,7 +190,8 @@ class _Walk:
             values = list(table.flat(handler(self.into, *args, **kwargs)))[: len(reference)]
             for value, tensor in zip(values, reference):
                 _compare(value, tensor)
-        except Unsupported as why:
+        except (Unsupported, RuntimeError) as error:
+            why = error if isinstance(error, Unsupported) else Unsupported(f"its lowering cannot run: {_told(error)}")
             self._trouble(path(expr), expr.outputs[0].qualname, table.called(expr), why)
             values = [self.into.stand_in(tensor) for tensor in reference]
         self.into.name_new([tensor for value in values for tensor in value.stored.values()])
@@ -269,6 +269,13 @@ def path(expr: Expr) -> str:
         if last != "out":
             parts.append(f"[{last}]")
     return ".".join(parts) or "[network]"
+
+
+def _told(error: Exception) -> str:
+    """What MegEngine says of an error, without the place in its own code and the addresses behind it."""
+    said = (str(error).partition("backtrace:")[0].strip() or type(error).__name__).splitlines()
+    extra = [line.partition(": ")[2] for line in said if line.startswith("extra message: ")]
+    return (extra or [said[0].partition(" failed at /")[0]])[0]
 
 
 def _compare(value: Value, reference: Tensor) -> None:
