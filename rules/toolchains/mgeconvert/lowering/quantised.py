@@ -23,7 +23,7 @@ from .grid import Grid, grid_of
 from .primitives import Primitives
 from .quantised_tflite import QuantisedTfliteEmission
 from .table import module
-from .values import Array, Value, constant, spread
+from .values import Array, Value, array_of, constant, spread
 
 
 def settle(network: TracedModule, keep: bool) -> None:
@@ -73,7 +73,7 @@ def _folded(own: Any) -> Any:
 def _convolved(
     p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
 ) -> Value:
-    kernel = weight.numpy()
+    kernel = array_of(weight)
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
     offset = None if bias is None else bias.numpy().reshape(-1)
     padding = spread(conv.padding, 2)
@@ -120,7 +120,7 @@ def conv_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
 def _deconvolved(
     p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
 ) -> Value:
-    kernel = weight.numpy()
+    kernel = array_of(weight)
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
     offset = None if bias is None else bias.numpy().reshape(-1)
     sizes = [spread(size, 2) for size in (conv.stride, conv.padding, conv.output_padding, conv.dilation)]
@@ -157,7 +157,7 @@ def conv_transpose_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
 
 
 def _multiplied(p: Primitives, own: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool) -> Value:
-    kernel: Array = weight.numpy()
+    kernel: Array = array_of(weight)
     offset = None if bias is None else bias.numpy().reshape(-1)
     grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
     if whole and grid and grid.symmetric:
