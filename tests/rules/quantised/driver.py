@@ -19,9 +19,9 @@ import numpy as np
 
 SAMPLES = 64
 """For ONNX and Caffe."""
-MANY = 256
+MANY = 128
 """For TFLite, after each of the trainings."""
-TRAININGS = ((3, 60), (17, 20), (40, 5))
+TRAININGS = ((3, 60), (17, 5), (40, 5))
 """Seed and number of steps; the last two are for TFLite alone."""
 FILES = {"onnx": ["net.onnx"], "tflite": ["net.tflite"], "caffe": ["net.prototxt", "net.caffemodel"]}
 
