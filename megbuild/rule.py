@@ -87,6 +87,9 @@ class Rule:
         a road that skips the recommended one; taken only where an output says ``direct = true``.
     runs_from_inputs
         ``run`` needs what ``build`` read as well, because the vendor's simulator works on the model in memory.
+    device
+        something that the machine has one of and that its worker needs for itself, such as a board or a licence:
+        actions that name the same one run one after another.
     version
         raised when the results of the rule change for a reason that its files do not show.
     """
@@ -105,6 +108,7 @@ class Rule:
     notes: tuple[str, ...] = ()
     direct: bool = False
     runs_from_inputs: bool = False
+    device: str = ""
     version: int = 1
 
     @property

@@ -60,6 +60,7 @@ def _forget(code: Path) -> None:
         if any(place.startswith(str(code)) for place in places):
             del sys.modules[name]
 
+
 def _link(source: Path, target: Path) -> None:
     """Files are linked; nothing is copied or hashed."""
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from getopt import GetoptError, gnu_getopt
 from pathlib import Path
@@ -20,6 +19,14 @@ JOBS = {
     "type": int,
     "default": 0,
     "help": "actions at a time [default: one per core]",
+}
+MEMORY = {
+    "name": "memory",
+    "short": "",
+    "long": "memory",
+    "type": int,
+    "default": 0,
+    "help": "megabytes that running actions may take together [default: what is free]",
 }
 KEEP_GOING = {
     "name": "keep_going",
@@ -62,7 +69,7 @@ class Build(Command):  # type: ignore[misc]
     doc_purpose = "make every stale artifact of the models, verified"
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
-    cmd_options = (JOBS, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
+    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
@@ -85,8 +92,9 @@ class Build(Command):  # type: ignore[misc]
 
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
-    if params["jobs"] < 0:
-        raise fail("MB401", f"--jobs is {params['jobs']}: it must be at least 1", "leave it out for one per core")
+    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
+        if params[option] < 0:
+            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
     summary = params["summary"]
     if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
         raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
@@ -95,7 +103,8 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
     if not summary and (text := answer(labels)) is not None:
         print(text)
         return 0
-    return _build(labels, params["jobs"], params["keep_going"], summary, params["require_sandbox"])
+    strict = params["require_sandbox"]
+    return _build(labels, params["jobs"], params["memory"], params["keep_going"], summary, require_sandbox=strict)
 
 
 def build_labels(labels: list[str]) -> int:
@@ -106,17 +115,18 @@ def build_labels(labels: list[str]) -> int:
 
 
 def _build(
-    labels: list[str], jobs: int = 0, keep_going: bool = False, summary: str = "", require_sandbox: bool = False
-) -> int:
+    labels: list[str], jobs: int = 0, memory: int = 0, keep_going: bool = False, summary: str = "", *, require_sandbox: bool = False,
+) -> int:  # fmt: skip
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
+    from megbuild.execute.turns import Machine
     from megbuild.pipeline import Asked, build
 
     listener = progress.listener()
     with listener:
-        asked = Asked(tuple(labels), Path.cwd(), require_sandbox)
-        report = build(asked, listener, Scheduler(jobs or os.cpu_count() or 1, keep_going))
+        machine = Machine.here(jobs, memory * 1_000_000)
+        report = build(Asked(tuple(labels), Path.cwd(), require_sandbox), listener, Scheduler(machine, keep_going))
     for failure in report.failed:
         print(failure, file=sys.stderr)
     if summary:

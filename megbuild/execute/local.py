@@ -18,15 +18,16 @@ from pathlib import Path
 
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, MegbuildError, fail
+from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
 from megbuild.execute.staging import REFUSAL, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
-from megbuild.graph.actions import Action, Outputs
+from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
-from megbuild.store.digests import Digest, digest_bytes
+from megbuild.store.digests import digest_bytes
 
 REFUSED = 3
 """The exit status of a worker that declined with one sentence."""
@@ -58,7 +59,7 @@ class Local:
     def __post_init__(self) -> None:
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
 
-    def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
+    def run(self, action: Action, now: Fingerprint) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         toolchain = self._toolchain(action)
         name = _folder_name(action.id)
@@ -72,9 +73,9 @@ class Local:
         except MegbuildError as error:
             message = str(error).removeprefix(f"{action.id}: ")
             raise self._failed(action, toolchain, folder, log, ending, message) from None
-        kept = self.content.put_file(log)
+        ran = Ran(outputs, self.content.put_file(log), ending.memory)
         shutil.rmtree(folder, ignore_errors=True)
-        return outputs, kept
+        return ran
 
     def stop(self) -> None:
         """See :class:`megbuild.execute.builder.Runner`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from megbuild import __version__
 from megbuild.declare.models import Toolchain
 from megbuild.graph.actions import Action, Outputs
+from megbuild.graph.costs import Cost
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.graph.plan import Known
 from megbuild.graph.reasons import Reason
@@ -64,6 +65,12 @@ class Memory:
         record = self._records.get(key)
         return record.outputs if record else None
 
+    def cost(self, id: str) -> Cost | None:
+        """What an action took when the result that stands here was made; None when that is not known."""
+        built = self.state.built.get(id)
+        record = self._records.get(built.key) if built else None
+        return Cost(record.duration_s, record.memory) if record and record.memory else None
+
     def holds(self, outputs: Outputs) -> bool:
         """Whether the store has every one of these contents."""
         return all(self.content.has(digest) for digest in outputs.values())
@@ -78,7 +85,7 @@ class Memory:
         now: Fingerprint,
         outputs: Outputs,
         log: Digest | None,
-        seconds: float,
+        cost: Cost,
         toolchain: Toolchain | None,
     ) -> None:
         """Put the result of one execution into the store, for every workspace."""
@@ -88,7 +95,8 @@ class Memory:
                 action=action.id,
                 outputs=dict(sorted(outputs.items())),
                 components=dict(sorted(now.components.items())),
-                duration_s=round(seconds, 3),
+                duration_s=round(cost.seconds, 3),
+                memory=cost.memory,
                 log=log,
                 toolchain=toolchain.name if toolchain else "",
                 toolchain_digest=toolchain.digest if toolchain else "",
@@ -96,11 +104,16 @@ class Memory:
             )
         )
 
-    def remember(self, id: str, now: Fingerprint, outputs: Outputs, published: Mapping[str, Published]) -> None:
-        """An action's result stands in this workspace; it survives the process from here on."""
+    def remember(
+        self, id: str, now: Fingerprint, outputs: Outputs, published: Mapping[str, Published], *, ran: bool
+    ) -> None:
+        """An action's result stands in this workspace; that survives the process from here on.
+
+        It survives a power failure, too, if the action ``ran``: a result that came from the store does so again.
+        """
         built = Built(now.key, dict(now.components), dict(outputs))
         if published or self.state.built.get(id) != built:
-            self.state.finished(id, built, published)
+            self.state.finished(id, built, published, durable=ran)
             self._of.setdefault(id, {}).update(published)
 
     def forget(self, id: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from megbuild.declare.models import InstalledRule, Model, Thresholds, Toolchain, Workspace
 from megbuild.errors import MegbuildError, Problem, fail
 from megbuild.graph import sources
-from megbuild.graph.actions import Action, Leaf, Product
+from megbuild.graph.actions import CORE, Action, Leaf, Product
 from megbuild.graph.code import Code, core_code, worker_code
 from megbuild.graph.resolve import Step, Target, side_road, start_of
 from megbuild.rule import Scalar
@@ -31,8 +31,6 @@ OPERATIONS = "operations.json"
 """The note of a traced network that says which line of the training code each operation comes from."""
 WEIGHTS = "weights"
 """The format without inputs and results of its own: it has no I/O to be checked."""
-CORE = ""
-"""The toolchain of actions that the core computes itself."""
 
 
 @dataclass(frozen=True)
@@ -414,6 +412,7 @@ def _worker_action(
             options={**(options or {}), **(_declared(model) if told else {})},
             makes=makes,
             artifact=artifact,
+            device=rule.rule.device,
         )
     )
     draft.requests[made] = request_inputs

@@ -93,13 +93,15 @@ class State:
                 warn(f"{state._journal.path} holds a line of another version of megbuild, which was left out")
         return state
 
-    def finished(self, action: str, built: Built, published: Mapping[str, Published] = _NOTHING) -> None:
-        """An action is done and its outputs are in the store: remember it, on the disk before this returns.
+    def finished(
+        self, action: str, built: Built, published: Mapping[str, Published] = _NOTHING, *, durable: bool = True
+    ) -> None:
+        """An action is done and its outputs are in the store: remember it, even if this process is killed next.
 
-        Threads may call it.
+        ``durable``: even if the power fails next. Threads may call it.
         """
         finished = _Finished(action, built, dict(published))
-        self._journal.append(msgspec.json.encode(finished))
+        self._journal.append(msgspec.json.encode(finished), durable=durable)
         with self._lock:
             self._apply(finished)
 

@@ -44,7 +44,7 @@ def action(code: str, staged: str = CANONICAL, id: str = "//a/b:m#x") -> Action:
 
 def run(runner: Local, code: str, staged: str = CANONICAL) -> bytes:
     asked = action(code, staged)
-    outputs, _ = runner.run(asked, fingerprint(asked, None, {}))
+    outputs = runner.run(asked, fingerprint(asked, None, {})).outputs
     return runner.content.read(outputs["answer.txt"])
 
 
