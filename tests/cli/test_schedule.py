@@ -25,7 +25,7 @@ from megbuild.graph.code import Code
 
 rules.builtin_rules_folder = lambda: Path(sys.argv[1])
 pipeline.CODE = Code(sys.argv[2], ())
-local.installed = lambda toolchain, cache: Installed(toolchain.name, "0", sys.executable, "/", {})
+local.installed = lambda toolchain, cache: Installed(toolchain.name, "0", sys.executable, sys.prefix, {})
 os.cpu_count = lambda: 2
 sys.exit(build_labels([]))
 """
