@@ -85,6 +85,8 @@ class _Draft:
     toolchains: dict[str, Toolchain] = field(default_factory=dict)
     requests: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
     """The named inputs of each action that runs a worker."""
+    code_of: dict[tuple[str, ...], tuple[Leaf, ...]] = field(default_factory=dict)
+    """The code of each worker's function, which many actions have in common."""
 
     def add(self, action: Action) -> str:
         """The action's id; another action that would take the same name gets a digest behind it."""
@@ -396,7 +398,12 @@ def _worker_action(
         "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
-    leaves = [*inputs, *worker_code(draft.files, draft.code, rule.folder, rule.rule.worker, function, toolchain.code)]
+    which = (rule.folder, rule.rule.worker, function, *toolchain.code)
+    if which not in draft.code_of:
+        draft.code_of[which] = worker_code(
+            draft.files, draft.code, rule.folder, rule.rule.worker, function, toolchain.code
+        )
+    leaves = [*inputs, *draft.code_of[which]]
     leaves.append(Leaf("request.json", digest_bytes(content), "request", content=content, kind="request"))
     made = draft.add(
         Action(
