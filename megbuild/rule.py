@@ -54,6 +54,10 @@ def _needs_nothing(options: Any) -> tuple[str, ...]:
     return ()
 
 
+def _refuses_nothing(options: Any) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Rule:
     """An edge ``consumes -> produces`` of the conversion graph.
@@ -70,6 +74,8 @@ class Rule:
     needs
         what else the worker reads, by the options: ``"calibration"`` (the model's calibration samples) or a format
         that the model can make beside the road (``"weights"``).
+    refuses
+        why these options do not go together, in a few words, or "": told before anything runs.
     requires
         options asked of the step that makes the consumed format: ``{"onnx": {"opset": 12}}``.
     run_toolchain
@@ -87,6 +93,9 @@ class Rule:
         a road that skips the recommended one; taken only where an output says ``direct = true``.
     runs_from_inputs
         ``run`` needs what ``build`` read as well, because the vendor's simulator works on the model in memory.
+    device
+        something that the machine has one of and that its worker needs for itself, such as a board or a licence:
+        actions that name the same one run one after another.
     version
         raised when the results of the rule change for a reason that its files do not show.
     """
@@ -97,6 +106,7 @@ class Rule:
     toolchain: str
     options: Mapping[str, Option] = field(default_factory=lambda: _NONE)
     needs: Callable[[Any], tuple[str, ...]] = _needs_nothing
+    refuses: Callable[[Any], str] = _refuses_nothing
     requires: Mapping[str, Mapping[str, Scalar]] = field(default_factory=lambda: _NONE)
     run_toolchain: str = ""
     runs_on: tuple[str, ...] = ()
@@ -105,6 +115,7 @@ class Rule:
     notes: tuple[str, ...] = ()
     direct: bool = False
     runs_from_inputs: bool = False
+    device: str = ""
     version: int = 1
 
     @property

@@ -18,10 +18,11 @@ import pytest
 
 from megbuild import pipeline
 from megbuild.cli.schedule import Scheduler
-from megbuild.execute.builder import Done
+from megbuild.execute.builder import Done, Ran
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.report import Row
 from megbuild.execute.staging import collect, stage
+from megbuild.execute.turns import Machine
 from megbuild.graph.actions import Action, Outputs
 from megbuild.graph.code import Code
 from megbuild.graph.fingerprint import Fingerprint
@@ -151,13 +152,13 @@ class ToyRunner:
     toy: Toy
     content: ContentStore
 
-    def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
+    def run(self, action: Action, now: Fingerprint) -> Ran:
         folder = Path(tempfile.mkdtemp(dir=self.toy.scratch))
         try:
             stage(action, now, self.content, folder)
             self.toy.ran.append(action.id)
             self.toy.work[action.id](action, folder)
-            return collect(action, now, self.content, folder), self.content.put_bytes(b"log")
+            return Ran(collect(action, now, self.content, folder), self.content.put_bytes(b"log"), self.toy.memory)
         finally:
             shutil.rmtree(folder)
 
@@ -174,6 +175,10 @@ class Toy:
     cache: Path
     ran: list[str] = field(default_factory=list)
     stopped: bool = False
+    memory: int = 1 << 20
+    """What every action says it had, in bytes."""
+    free: int = 1 << 40
+    """What the machine has, in bytes."""
     salt: str = ""
     """Enters everything that is made: another one stands for a tool whose results differ every time."""
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -218,7 +223,8 @@ class Toy:
 
     def report(self, *labels: str, jobs: int = 1, keep_going: bool = False) -> pipeline.Report:
         self.ran.clear()
-        return pipeline.build(pipeline.Asked(labels, self.root), self.listen(), Scheduler(jobs, keep_going))
+        asked, machine = pipeline.Asked(labels, self.root), Machine(jobs, self.free)
+        return pipeline.build(asked, self.listen(), Scheduler(machine, keep_going))
 
     def build(self, *labels: str, jobs: int = 1, keep_going: bool = False) -> dict[str, Row]:
         return {row.label: row for row in self.report(*labels, jobs=jobs, keep_going=keep_going).rows}

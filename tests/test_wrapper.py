@@ -20,19 +20,24 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.Complet
     return subprocess.run(command, cwd=cwd, env={**environment, **variables}, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a clone holds, in a folder with a space, after two first uses at once."""
-    folder = tmp_path_factory.mktemp("check out")
+def copied(folder: Path) -> Path:
+    """What a clone holds, in a new folder."""
+    folder.mkdir(exist_ok=True)
     for name in PARTS:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(ROOT / name, folder / name)
-    both = [
-        subprocess.Popen(["./doit", "help"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a clone holds, in a folder with a space, after two first uses at once with an empty cache."""
+    folder = copied(tmp_path_factory.mktemp("check out"))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    cache = {**os.environ, "MEGBUILD_CACHE": str(folder.parent / "cache")}
+    both = [subprocess.Popen(["./doit", "help"], cwd=folder, text=True, env=cache, **pipes) for _ in range(2)]
     told = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert sum(READY in errors for _, errors in told) == 1, told
@@ -82,6 +87,14 @@ def test_an_environment_that_was_not_finished_is_made_anew(checkout: Path) -> No
     done = run("./doit", "help", cwd=checkout)
     assert done.returncode == 0 and "first use" in done.stderr
     assert list((checkout / ".venv" / "lib").glob("python*/site-packages/rich"))
+
+
+def test_the_next_checkout_needs_no_pip(checkout: Path, tmp_path: Path) -> None:
+    another = copied(tmp_path / "another")
+    cache = {"MEGBUILD_CACHE": str(checkout.parent / "cache"), "PIP_NO_INDEX": "1"}
+    done = run("./doit", "--version", cwd=another, **cache)
+    assert READY in done.stderr, done.stderr
+    assert not list((another / ".venv").glob("lib/*/site-packages/pip"))
 
 
 def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Path, tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from collections.abc import Mapping
 from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import Command
 
-from megbuild.cli.fast import answer
+from megbuild.cli.fast import look_here
 from megbuild.errors import USAGE, Problem, fail
+from megbuild.store.noop import Looked
 
 JOBS = {
     "name": "jobs",
@@ -20,6 +21,14 @@ JOBS = {
     "type": int,
     "default": 0,
     "help": "actions at a time [default: one per core]",
+}
+MEMORY = {
+    "name": "memory",
+    "short": "",
+    "long": "memory",
+    "type": int,
+    "default": 0,
+    "help": "megabytes that running actions may take together [default: what is free]",
 }
 KEEP_GOING = {
     "name": "keep_going",
@@ -45,6 +54,14 @@ SUMMARY = {
     "default": "",
     "help": "write the final table to this file as JSON",
 }
+REQUIRE_SANDBOX = {
+    "name": "require_sandbox",
+    "short": "",
+    "long": "require-sandbox",
+    "type": bool,
+    "default": False,
+    "help": "fail where actions cannot be confined by namespaces and Landlock",
+}
 
 
 class Build(Command):  # type: ignore[misc]
@@ -54,7 +71,7 @@ class Build(Command):  # type: ignore[misc]
     doc_purpose = "make every stale artifact of the models, verified"
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
-    cmd_options = (JOBS, KEEP_GOING, DRY_RUN, SUMMARY)
+    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
@@ -77,62 +94,69 @@ class Build(Command):  # type: ignore[misc]
 
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
-    if params["jobs"] < 0:
-        raise fail("MB401", f"--jobs is {params['jobs']}: it must be at least 1", "leave it out for one per core")
+    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
+        if params[option] < 0:
+            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
     summary = params["summary"]
     if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
         raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
+    looked = None if summary else look_here(labels)  # a summary tells of every label
     if params["dry_run"]:
-        return _dry_run(labels)
-    if not summary and (text := answer(labels)) is not None:
-        print(text)
+        return _dry_run(labels, looked)
+    if looked and looked.unchanged:
+        print(looked.note.summary)
         return 0
-    return _build(labels, params["jobs"], params["keep_going"], summary)
+    return _build(labels, params, looked)
 
 
 def build_labels(labels: list[str]) -> int:
     """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
     from megbuild.cli.guard import guarded
 
-    return guarded(lambda: _build(labels))
+    return guarded(lambda: _build(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
 
 
-def _build(labels: list[str], jobs: int = 0, keep_going: bool = False, summary: str = "") -> int:
+def _build(labels: list[str], params: Mapping[str, Any], looked: Looked | None = None) -> int:
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
+    from megbuild.execute.turns import Machine
     from megbuild.pipeline import Asked, build
 
     listener = progress.listener()
     with listener:
-        report = build(Asked(tuple(labels), Path.cwd()), listener, Scheduler(jobs or os.cpu_count() or 1, keep_going))
+        asked = Asked(tuple(labels), Path.cwd(), looked, params["require_sandbox"])
+        machine = Machine.here(params["jobs"], params["memory"] * 1_000_000)
+        report = build(asked, listener, Scheduler(machine, params["keep_going"]))
     for failure in report.failed:
         print(failure, file=sys.stderr)
-    if summary:
+    if summary := params["summary"]:
         Path(summary).write_text(as_json(report.rows, report.seconds))
-    table.show(report.rows, report.seconds)
+    table.show(report.rows, report.seconds, report.others)
     if report.moved:
         more = f" and {len(report.moved) - 3} more" if len(report.moved) > 3 else ""
         print(f"note: changed while the build ran: {', '.join(report.moved[:3])}{more}; build again")
     return 1 if report.failed else 0
 
 
-def _dry_run(labels: list[str]) -> int:
+def _dry_run(labels: list[str], looked: Looked | None) -> int:
     from megbuild.cli.progress import told
     from megbuild.graph.plan import stale
     from megbuild.graph.stale import Verb
     from megbuild.pipeline import Asked, prepare
 
-    prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
+    asked = Asked(tuple(labels), Path.cwd(), looked)
+    prepared = prepare(asked, lambda text: print(text, file=sys.stderr))
     planned = stale(prepared.planned)
     words = {Verb.RUN: "would run    ", Verb.RESTORE: "would restore"}
     for step in planned.values():
         print(
             f"{words[step.decision.verb] if not step.waits else 'may run      '} {step.id}  ({told(step.decision.reasons)})"
         )
+    others = f"; {prepared.others} other outputs are up to date" if prepared.others else ""
     print(
-        f"{len(planned)} of {len(prepared.planned)} actions are stale"
+        f"{len(planned)} of {len(prepared.planned)} actions are stale{others}"
         if planned
-        else f"all {len(prepared.planned)} actions are up to date"
+        else f"all {len(prepared.planned)} actions are up to date{others}"
     )
     return 0

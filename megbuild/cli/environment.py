@@ -8,6 +8,7 @@ when ``.venv/megbuild/root`` stands there: that file is written last and taken a
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import re
@@ -77,6 +78,7 @@ def _bring(root: Path) -> None:
         _say(f"first use: making .venv with Python {sys.version.split()[0]} from requirements.lock")
         _create(environment)
         program = _pinned_uv(root, environment)
+        _keep(program, root)
     made.mkdir(exist_ok=True)
     _copy_sources(root, made)
     _install(program, root, environment)
@@ -118,10 +120,11 @@ def _create(environment: Path) -> None:
 
 
 def _pinned_uv(root: Path, environment: Path) -> str:
-    """The uv of the lock, installed by pip; when that cannot be, the one on PATH."""
-    lock = (root / "requirements.lock").read_text()
+    """The uv of the lock: kept from the last time, or installed by pip; when that cannot be, the one on PATH."""
+    if (kept := _kept(root)).is_file():
+        return str(kept)
     pinned = environment / "uv.lock"
-    pinned.write_text("".join(re.findall(r"^uv==(?:.*\\\n)*.*\n", lock, re.MULTILINE)))
+    pinned.write_text(_pin(root))
     said = None
     if pip := _pip(environment):
         options = ("--quiet", "--disable-pip-version-check", "--retries", "1", "--no-deps", "--require-hashes")
@@ -132,6 +135,31 @@ def _pinned_uv(root: Path, environment: Path) -> str:
     if on_path := shutil.which("uv"):
         return on_path
     raise _no_uv("no ensurepip module") if said is None else _pip_failed(said)
+
+
+def _pin(root: Path) -> str:
+    """What the lock says of uv, hashes included."""
+    return "".join(re.findall(r"^uv==(?:.*\\\n)*.*\n", (root / "requirements.lock").read_text(), re.MULTILINE))
+
+
+def _kept(root: Path) -> Path:
+    """Where the uv of a lock is kept for other checkouts: pip takes longer to bring it than it takes for all the rest."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = os.environ.get("MEGBUILD_CACHE") or Path(caches, "megbuild")
+    return Path(folder, "uv", hashlib.sha256(_pin(root).encode()).hexdigest()[:16])
+
+
+def _keep(program: str, root: Path) -> None:
+    kept = _kept(root)
+    if kept.exists() or Path(program) != root / ".venv" / "bin" / "uv":
+        return
+    part = kept.with_name(f"{kept.name}.{os.getpid()}")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, part)
+        part.rename(kept)
+    except OSError:  # a cache that cannot be written: the next checkout does without
+        part.unlink(missing_ok=True)
 
 
 def _pip(environment: Path) -> list[str] | None:

@@ -6,18 +6,21 @@ doit's own database is not used, because it forgets what finished when a build i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from doit.action import BaseAction
-from doit.control import TaskControl
+from doit.control import ExecNode
 from doit.exceptions import TaskFailed
-from doit.runner import MThreadRunner, Runner
+from doit.runner import MThreadRunner
 from doit.task import Task
 
 from megbuild.execute.builder import Builder
 from megbuild.execute.failure import ActionFailed
+from megbuild.execute.turns import Machine, Turns
+from megbuild.graph.actions import Action
 from megbuild.graph.analyse import Graph
+from megbuild.graph.costs import costs, urgency
 from megbuild.graph.plan import Planned
 
 
@@ -81,11 +84,48 @@ class _Silent:
         return lambda *arguments: None
 
 
-class Scheduler:
-    """Runs stale actions with ``jobs`` at a time; with ``keep_going`` an independent one still runs after a failure."""
+class _Dispatcher:
+    """In place of doit's own dispatcher, whose order is a set's: hands out tasks as the machine has room for them."""
 
-    def __init__(self, jobs: int, keep_going: bool) -> None:
-        self.jobs = jobs
+    def __init__(self, tasks: Mapping[str, Task], actions: Mapping[str, Action], turns: Turns) -> None:
+        self.tasks = tasks
+        self.selected_tasks = list(tasks)
+        self.nodes = {name: ExecNode(task, None) for name, task in tasks.items()}
+        self.generator = self._hand_out()
+        self._actions = actions
+        self._turns = turns
+        self._waits = {name: set(task.task_dep) for name, task in tasks.items()}
+        self._needed_by: dict[str, list[str]] = {name: [] for name in tasks}
+        for name, needs in self._waits.items():
+            for need in needs:
+                self._needed_by[need].append(name)
+            if not needs:
+                turns.ready(actions[name])
+
+    def _hand_out(self) -> Generator[ExecNode | str, ExecNode | None, None]:
+        """doit's runner sends in each node that it has finished, and takes the next one or is asked to ``hold on``."""
+        left = len(self.tasks)
+        while left:
+            action = self._turns.next()
+            left -= action is not None
+            finished = yield self.nodes[action.id] if action else "hold on"
+            if finished:
+                self._over(finished)
+
+    def _over(self, node: ExecNode) -> None:
+        self._turns.over(self._actions[node.task.name])
+        for name in self._needed_by[node.task.name]:
+            self.nodes[name].parent_status(node)  # doit does not run it when this one failed
+            self._waits[name].discard(node.task.name)
+            if not self._waits[name]:
+                self._turns.ready(self._actions[name])
+
+
+class Scheduler:
+    """Runs stale actions on a machine; with ``keep_going`` an independent one still runs after a failure."""
+
+    def __init__(self, machine: Machine, keep_going: bool) -> None:
+        self.machine = machine
         self.keep_going = keep_going
 
     def __call__(self, stale: Mapping[str, Planned], graph: Graph, builder: Builder) -> Mapping[str, ActionFailed]:
@@ -96,13 +136,14 @@ class Scheduler:
         failed: dict[str, ActionFailed] = {}
         if not stale:
             return failed
-        control = TaskControl([_task(id, stale, graph, builder, failed) for id in graph.actions if id in stale])
-        control.process(list(stale))
+        actions = {id: action for id, action in graph.actions.items() if id in stale}
+        cost = costs(actions, builder.memory.cost)
+        turns = Turns(self.machine, cost, urgency(actions, cost))
+        tasks = {id: _task(id, stale, graph, builder, failed) for id in actions}
         reporter = _Silent()
-        common = (_Always(), reporter, self.keep_going)
-        runner = Runner(*common) if self.jobs < 2 else MThreadRunner(*common, num_process=self.jobs)
+        runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=self.machine.cores)
         try:
-            runner.run_all(control.task_dispatcher())
+            runner.run_all(_Dispatcher(tasks, actions, turns))
         except BaseException:  # Ctrl-C, and whatever else would leave running actions behind
             builder.runner.stop()
             raise

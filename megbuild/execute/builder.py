@@ -17,8 +17,9 @@ from megbuild.execute.failure import ActionFailed, located
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
 from megbuild.execute.staging import Moved
-from megbuild.graph.actions import Action, Leaf, Outputs
-from megbuild.graph.analyse import CORE, OPERATIONS, Graph
+from megbuild.graph.actions import CORE, Action, Leaf, Outputs
+from megbuild.graph.analyse import OPERATIONS, Graph
+from megbuild.graph.costs import Cost
 from megbuild.graph.fingerprint import Fingerprint, fingerprint
 from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Decision, Verb, decide
@@ -29,6 +30,18 @@ CoreStep = Callable[[Action, Mapping[str, Digest], ContentStore], Outputs]
 """A step that the core computes itself, from the digests of what would be staged."""
 _TRIES = 12
 """How often an action is begun anew when the store lost an input: damage shows itself file by file."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One execution of an action: its outputs, the digest of its log, and the most memory that it had, in bytes.
+
+    Both of the latter are None and 0 where the core itself computed the result.
+    """
+
+    outputs: Outputs
+    log: Digest | None = None
+    memory: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,8 @@ class Listener(Protocol):
 class Runner(Protocol):
     """Where an action runs: here, later in a warm worker or on another machine."""
 
-    def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
-        """Run it and put its outputs into the store; gives them and the digest of the log.
+    def run(self, action: Action, now: Fingerprint) -> Ran:
+        """Run it and put its outputs and its log into the store.
 
         :raises ActionFailed: when it gave no result.
         :raises Missing: when the store lost one of its inputs.
@@ -138,7 +151,8 @@ class Builder:
                 raise ActionFailed(action.id, str(error).removeprefix(f"{action.id}: ")) from None
             seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
             done = Done(action, decision.verb, decision.reasons, outputs, seconds, published)
-            self.memory.remember(action.id, now, outputs, published)  # when kept: what was seen may have changed
+            ran = stored is None and decision.verb is Verb.RUN
+            self.memory.remember(action.id, now, outputs, published, ran=ran)  # if kept: what was seen may be new
             self._from[action.id] = made
             self.listener.finished(done)
             return done
@@ -153,14 +167,14 @@ class Builder:
 
     def _make(self, action: Action, now: Fingerprint) -> Outputs:
         begun = time.monotonic()
-        log: Digest | None = None
         if action.toolchain == CORE:
-            outputs = self.core[action.step](action, now.staged, self.memory.content)
+            ran = Ran(self.core[action.step](action, now.staged, self.memory.content))
         else:
-            outputs, log = self.runner.run(action, now)
+            ran = self.runner.run(action, now)
+        seconds = time.monotonic() - begun
         toolchain = self.graph.toolchains.get(action.toolchain)
-        self.memory.keep(action, now, outputs, log, time.monotonic() - begun, toolchain)
-        return outputs
+        self.memory.keep(action, now, ran.outputs, ran.log, Cost(seconds, ran.memory), toolchain)
+        return ran.outputs
 
     def _remake_inputs(self, action: Action) -> None:
         """Run those actions again whose products the store no longer has."""

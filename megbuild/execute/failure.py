@@ -13,6 +13,8 @@ from typing import Any
 from megbuild.graph.sources import written_line
 
 _FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
+_NOT_ITS_OWN = re.compile(r"Read-only file system: (.+)$")
+_OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 TAIL = 15
 """How many lines of the log are shown."""
 
@@ -98,6 +100,19 @@ def _as_written(line: str, root: Path, staged: Path) -> str:
         return f'File "{match["path"]}", line {number}'
 
     return _FRAME.sub(mended, line)
+
+
+def limit_of(tail: Sequence[str], memory: int) -> str:
+    """The limit of the box that the end of a log tells of, in words; '' when it tells of none.
+
+    :param memory: the bytes that one process may have.
+    """
+    for line in reversed(tail):
+        if match := _NOT_ITS_OWN.search(line):
+            return f"tried to change {match[1]}: an action may write to out/ and $TMPDIR only"
+        if any(words in line for words in _OUT_OF_MEMORY):
+            return f"asked for more memory than it may have ({memory / 1e6:.0f} MB)"
+    return ""
 
 
 def write_by_hand(folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> str:

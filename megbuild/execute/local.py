@@ -1,27 +1,34 @@
-"""The local runner: an action as one fresh process of its toolchain, in its staged folder, with an empty environment.
+"""The local runner: an action in a box of its own, in its staged folder, with an empty environment.
 
-The seam for a sandbox and for warm workers is here: both are other ways to start the same command in the same folder.
+It is forked from its toolchain's zygote, which has imported the SDK (``preload`` in toolchain.toml), or starts its
+interpreter anew in the same box.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from megbuild.declare.models import Toolchain
-from megbuild.errors import MegbuildError
-from megbuild.execute.failure import ActionFailed, log_tail, write_by_hand
-from megbuild.execute.process import Processes
+from megbuild.errors import FAILED, MegbuildError, fail
+from megbuild.execute.builder import Ran
+from megbuild.execute.ending import Ending
+from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
 from megbuild.execute.staging import REFUSAL, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
-from megbuild.graph.actions import Action, Outputs
+from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
+from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
-from megbuild.store.digests import Digest, digest_bytes
+from megbuild.store.digests import digest_bytes
 
 REFUSED = 3
 """The exit status of a worker that declined with one sentence."""
@@ -29,7 +36,6 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
-
 _LONGEST_NAME = 150
 """Characters of a folder's name; file systems take 255 bytes."""
 
@@ -44,78 +50,156 @@ class Local:
     content: ContentStore
     toolchains: Mapping[str, Toolchain]
     say: Callable[[str], None]
-    processes: Processes = field(default_factory=Processes)
-    _installing: threading.Lock = field(default_factory=threading.Lock)
+    require_sandbox: bool = False
+    expected: Sequence[Action] = ()
+    """The actions that may run, in the order of the graph: what they need is installed and started ahead."""
+    zygotes: Zygotes = field(init=False)
+    _installing: dict[str, threading.Lock] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _warned: bool = False
 
-    def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
+    def __post_init__(self) -> None:
+        self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
+
+    def run(self, action: Action, now: Fingerprint) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
-        python = self._toolchain(action).python
+        toolchain = self._toolchain(action)
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
-        _empty(folder)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
-        stage(action, now, self.content, folder)
-        command = [python, *action.arguments[1:]]
-        environment = environment_of(action, folder)
-        ending = self.processes.run(command, folder, environment, log, TIME_LIMITS.get(action.makes, TIME_LIMIT))
-        if ending.status != 0 or ending.timed_out:
-            raise self._failed(
-                action, folder, log, str(ending), ending.status == REFUSED, write_by_hand(folder, command, environment)
-            )
+        ending = self._ended(action, now, toolchain, folder, log)
+        if not ending.well:
+            raise self._failed(action, toolchain, folder, log, ending)
         try:
             outputs = collect(action, now, self.content, folder)
         except MegbuildError as error:
-            raise self._failed(
-                action,
-                folder,
-                log,
-                str(error).removeprefix(f"{action.id}: "),
-                False,
-                write_by_hand(folder, command, environment),
-            ) from None
-        kept = self.content.put_file(log)
+            message = str(error).removeprefix(f"{action.id}: ")
+            raise self._failed(action, toolchain, folder, log, ending, message) from None
+        ran = Ran(outputs, self.content.put_file(log), ending.memory)
         shutil.rmtree(folder, ignore_errors=True)
-        return outputs, kept
+        return ran
 
     def stop(self) -> None:
         """See :class:`megbuild.execute.builder.Runner`."""
-        self.processes.stop()
+        self.zygotes.stop()
+
+    def _ended(self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path) -> Ending:
+        """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
+        kind = _kind(action, self.toolchains[action.toolchain], toolchain)
+        self._start_others(kind)
+        arguments = _split(action.arguments[1:])[1]
+        modules = (path for path in now.staged if path.startswith("code/") and path.endswith(".py"))
+        code = {path: now.staged[path].sha256 for path in modules}
+        for last in (False, True):
+            try:
+                with self.zygotes.taken(kind) as zygote:
+                    self._judge(zygote.box)
+                    _empty(folder)
+                    log.parent.mkdir(parents=True, exist_ok=True)
+                    log.write_bytes(b"")
+                    stage(action, now, self.content, folder)
+                    environment = environment_of(action, zygote.work(folder.name))
+                    limit = TIME_LIMITS.get(action.makes, TIME_LIMIT)
+                    return zygote.run(folder.name, arguments, environment, code, log, limit)
+            except Dead as death:
+                if self.zygotes.stopped:
+                    return Ending(-signal.SIGKILL)
+                if last:
+                    raise fail("MB406", f"{action.id}: {death}", "build again", status=FAILED) from None
+        raise AssertionError("the loop returns or raises")
+
+    def _start_others(self, first: Kind) -> None:
+        """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
+        with self._guard:
+            expected, self.expected = self.expected, ()
+        kinds: dict[Kind, None] = {}
+        for action in expected:
+            toolchain = self.toolchains.get(action.toolchain)
+            if toolchain and (there := installed(toolchain, self.cache)):
+                kinds[_kind(action, toolchain, there)] = None
+        others = [kind for kind in kinds if kind != first and kind.preload][: self.zygotes.most - 1]
+        if others:
+            threading.Thread(target=self.zygotes.start, args=(others,), daemon=True).start()
+
+    def _install_all(self) -> None:
+        """Install what is missing of the toolchains that will be needed, all at the same time."""
+        with self._guard:
+            toolchains = {action.toolchain: self.toolchains[action.toolchain] for action in self.expected}
+        for toolchain in toolchains.values():
+            if not installed(toolchain, self.cache):
+                threading.Thread(target=self._install, args=(toolchain,), daemon=True).start()
+
+    def _install(self, toolchain: Toolchain) -> None:
+        with suppress(MegbuildError), self._lock(toolchain):  # said when an action needs it
+            provision(toolchain, self.cache, self.say)
+
+    def _judge(self, box: Box) -> None:
+        """Say once when actions are not confined as they should be, or refuse to go on."""
+        if box.confined == NAMESPACES or (self._warned and not self.require_sandbox):
+            return
+        self._warned = True
+        what = "only Landlock confines actions" if box.confined == "landlock" else "nothing confines actions"
+        sentence = f"{what} here, because namespaces cannot be made: {box.why}"
+        if self.require_sandbox:
+            raise fail("MB407", sentence, "leave out --require-sandbox to build all the same", status=FAILED)
+        self.say(f"warning: {sentence} [MB407]")
 
     def _toolchain(self, action: Action) -> Installed:
         toolchain = self.toolchains[action.toolchain]
         if there := installed(toolchain, self.cache):  # an action need not wait while another toolchain is installed
             return there
-        with self._installing:
+        self._install_all()
+        with self._lock(toolchain):
             return provision(toolchain, self.cache, self.say)
 
+    def _lock(self, toolchain: Toolchain) -> threading.Lock:
+        with self._guard:
+            return self._installing.setdefault(toolchain.digest, threading.Lock())
+
     def _failed(
-        self, action: Action, folder: Path, log: Path, message: str, refused: bool, by_hand: str
+        self, action: Action, toolchain: Installed, folder: Path, log: Path, ending: Ending, message: str = ""
     ) -> ActionFailed:
         """The failure, with the worker's own sentence when it refused, else with the end of its log."""
+        command = [toolchain.python, *action.arguments[1:]]
+        by_hand = write_by_hand(folder, command, environment_of(action, str(folder)))
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: list[tuple[str, str]] = []
-        if refused and (folder / REFUSAL).is_file():
+        refused = not message and ending.status == REFUSED and (folder / REFUSAL).is_file()
+        if refused:
             message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
             troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
             tail = ()
+        message = message or limit_of(tail, _limits().memory) or str(ending)
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, tuple(troubles))
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def environment_of(action: Action, folder: Path) -> dict[str, str]:
-    """The whole environment of an action: nothing of the user's but what is declared."""
-    return {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(folder / "home"),
-        "TMPDIR": str(folder / "tmp"),
-        "LC_ALL": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        **action.environment,
-    }
+def environment_of(action: Action, work: str) -> dict[str, str]:
+    """The whole environment of an action that finds itself in ``work``: nothing of the user's but what is declared."""
+    return {**_base(action), "HOME": f"{work}/home", "TMPDIR": f"{work}/tmp"}
+
+
+def _base(action: Action) -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", **action.environment}
+
+
+def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The interpreter's own flags, and what it runs."""
+    flags = tuple(takewhile(lambda word: word.startswith("-") and word not in ("-c", "-m"), arguments))
+    return flags, tuple(arguments[len(flags) :])
+
+
+def _kind(action: Action, toolchain: Toolchain, there: Installed) -> Kind:
+    preload = tuple(toolchain.settings.get("preload", ()))
+    flags = _split(action.arguments[1:])[0]
+    return Kind(there.name, there.python, there.roots(), flags, preload, tuple(_base(action).items()), _limits())
+
+
+def _limits() -> Limits:
+    """An action may have all of the machine's memory, and fails when it asks for more."""
+    return Limits(memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def _folder_name(id: str) -> str:

@@ -22,7 +22,7 @@ from megbuild.store.digests import digest_file
 
 PRIVATE = ("home", "tmp")
 """Folders that an action may use as it likes; nothing in them is an output."""
-REFUSAL = "refusal.txt"
+REFUSAL = "out/refusal.txt"
 """Where a worker leaves the one sentence with which it refused."""
 
 

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -25,15 +24,12 @@ from pathlib import Path
 from megbuild.declare import toolchains as declared
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, fail
-from megbuild.execute import interpreters, uv
+from megbuild.execute import bytecode, interpreters, natives, uv
 
 Say = Callable[[str], None]
 
 MARKER = "megbuild.json"
 """Written last into an environment: what it is, for people and for ``list_installed``."""
-
-# The compiler's target: the oldest glibc that the locked wheels run on, so that the host's does not matter.
-_TARGET = "x86_64-linux-gnu.2.28"
 
 
 @dataclass(frozen=True)
@@ -47,9 +43,19 @@ class Installed:
     environment: Mapping[str, str]
 
     def roots(self) -> tuple[str, ...]:
-        """The folders that a process of it reads: the environment, and the interpreter that it was made from."""
-        interpreter = Path(os.path.realpath(self.python))
-        return self.folder, str(interpreter.parent.parent)
+        """The folders that a process of it reads: the environment, and the interpreter that it was made from.
+
+        The interpreter's appears under every name by which the environment's links lead to it.
+        """
+        path, found = Path(self.python), [self.folder]
+        while True:
+            if not path.is_relative_to(self.folder):
+                found.append(str(path.parent.parent))
+            if not path.is_symlink():
+                break
+            path = path.parent / path.readlink()
+        found.append(str(Path(os.path.realpath(self.python)).parent.parent))
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def provision(toolchain: Toolchain, cache: Path, say: Say) -> Installed:
         for leftover in (final, partial):  # of a killed installation, or an environment whose interpreter is gone
             _delete(leftover)
         try:
-            _install(toolchain, partial, say)
+            _install(toolchain, partial, cache / "compiled", say)
             partial.rename(final)
         except OSError as error:
             code, hint = (
@@ -145,8 +151,8 @@ def remove(toolchain: Toolchain, cache: Path) -> bool:
     return True
 
 
-def _install(toolchain: Toolchain, folder: Path, say: Say) -> None:
-    """Put the whole environment together in ``folder``."""
+def _install(toolchain: Toolchain, folder: Path, compiled: Path, say: Say) -> None:
+    """Put the whole environment together in ``folder``; ``compiled`` is the cache of what was compiled for any."""
     began = time.monotonic()
     what = f"toolchain {toolchain.name}"
     parts = declared.installation(toolchain)
@@ -162,11 +168,14 @@ def _install(toolchain: Toolchain, folder: Path, say: Say) -> None:
                     modules, _site_packages(folder), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
                 )
             for lock in toolchain.locks:
-                _install_lock(Path(lock), folder, parts.build, Path(scratch), lambda line: _downloads(line, what, say))
+                _install_lock(
+                    Path(lock), folder, parts.build, Path(scratch), lambda line: uv.downloads(line, what, say)
+                )
         except uv.UvFailure as failure:
             raise uv.explain(failure, what) from None
+    _compile_modules(folder, compiled / "bytecode")
     if parts.native:
-        _compile_natives(toolchain, parts, folder, say)
+        natives.add(parts, folder, compiled / "native", what, say)
     answer = _probe(toolchain, parts, folder)
     seconds, size = time.monotonic() - began, _size(folder)
     about = {
@@ -188,8 +197,8 @@ def _install(toolchain: Toolchain, folder: Path, say: Say) -> None:
 def _install_lock(
     lock: Path, folder: Path, build: Mapping[str, Mapping[str, Mapping[str, str]]], scratch: Path, line: uv.Line
 ) -> None:
-    """Install exactly what the lock names, each file with a hash that the lock knows, and compile its modules."""
-    arguments = ["pip", "install", "--python", _python(folder), "--no-deps", "--require-hashes", "--compile-bytecode"]
+    """Install exactly what the lock names, each file with a hash that the lock knows."""
+    arguments = ["pip", "install", "--python", _python(folder), "--no-deps", "--require-hashes"]
     arguments += ["--requirements", str(lock), "--only-binary", ":all:"]
     configuration = configparser.ConfigParser()
     for package in sorted(build.keys() & declared.pins(lock).keys()):
@@ -198,61 +207,14 @@ def _install_lock(
         configuration.read_dict(build[package])
     with (scratch / "distutils.cfg").open("w") as file:
         configuration.write(file)
-    # Unchecked: modules of an environment never change, so no import has to look at its source.
-    extra = {"PYC_INVALIDATION_MODE": "UNCHECKED_HASH", "DIST_EXTRA_CONFIG": str(scratch / "distutils.cfg")}
+    extra = {"DIST_EXTRA_CONFIG": str(scratch / "distutils.cfg")}
     uv.run(arguments, scratch, extra=extra, line=line)
 
 
-def _downloads(line: str, what: str, say: Say) -> None:
-    """Pass on uv's word of a long download."""
-    if match := re.match(r"Downloading (\S+) \((.*)\)", line):
-        say(f"{what}: downloading {match[1]} ({match[2].replace('iB', 'B')})")
-
-
-def _compile_natives(toolchain: Toolchain, parts: declared.Installation, folder: Path, say: Say) -> None:
-    """Compile each native source into the environment, with a locked compiler that is gone afterwards."""
-    what = f"toolchain {toolchain.name}"
-    say(f"{what}: compiling {', '.join(Path(native.source).name for native in parts.native)}")
-    scratch = folder / "native-build"  # inside: what a killed installation leaves is deleted with it
-    scratch.mkdir()
-    arguments = [
-        "pip",
-        "install",
-        "--python",
-        _python(folder),
-        "--target",
-        str(scratch / "compiler"),
-        "--no-deps",
-        "--require-hashes",
-    ]
-    try:
-        uv.run(
-            [*arguments, "--only-binary", ":all:", "--requirements", parts.native_lock],
-            scratch,
-            line=lambda line: _downloads(line, what, say),
-        )
-    except uv.UvFailure as failure:
-        raise uv.explain(failure, what) from None
-    for native in parts.native:
-        _compile(native, folder, scratch, what)
-    _delete(scratch)
-
-
-def _compile(native: declared.Native, folder: Path, scratch: Path, what: str) -> None:
-    """Compile one source; MB331 with the compiler's words when that fails."""
-    output = folder / native.output
-    output.parent.mkdir(parents=True, exist_ok=True)
-    source = shutil.copy(native.source, scratch)  # compiled by its bare name: no path of this machine gets in
-    environment = {"PATH": os.defpath, "HOME": str(scratch), "PYTHONPATH": str(scratch / "compiler")}
-    environment |= {f"ZIG_{kind}_CACHE_DIR": str(scratch / "zig") for kind in ("GLOBAL", "LOCAL")}
-    command = [_python(folder), "-B", "-s", "-m", "ziglang", "cc", "-target", _TARGET, "-s", *native.arguments]
-    command += ["-o", str(output), Path(source).name]
-    done = subprocess.run(
-        command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if done.returncode or not output.is_file():
-        said = uv.shortened(uv.sentence(done.stderr or "the compiler wrote nothing"))
-        raise fail("MB331", f"{what}: {Path(source).name} cannot be compiled: {said}", status=FAILED)
+def _compile_modules(folder: Path, cache: Path) -> None:
+    """Give every module its compiled form; without it each import would compile anew, for actions write nothing."""
+    command = [_python(folder), "-B", "-I", bytecode.__file__, str(_site_packages(folder)), str(cache.absolute())]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)  # else from source
 
 
 def _probe(toolchain: Toolchain, parts: declared.Installation, folder: Path) -> str:

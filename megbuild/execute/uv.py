@@ -94,6 +94,12 @@ def _once(command: Sequence[str], folder: Path, environment: Mapping[str, str], 
     return output
 
 
+def downloads(line: str, what: str, say: Line) -> None:
+    """Pass on uv's word of a long download."""
+    if match := re.match(r"Downloading (\S+) \((.*)\)", line):
+        say(f"{what}: downloading {match[1]} ({match[2].replace('iB', 'B')})")
+
+
 def _unreachable(said: str) -> bool:
     return "error sending request" in said or "dns error" in said or "Network connectivity is disabled" in said
 

@@ -13,6 +13,9 @@ from types import MappingProxyType
 from megbuild.rule import Scalar
 from megbuild.store.digests import Digest as Digest
 
+CORE = ""
+"""The toolchain of the steps that the core computes itself."""
+
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -67,6 +70,9 @@ class Action:
     """The format of the artifact that it makes; empty for measurements and verdicts."""
     artifact: tuple[str, ...] = ()
     """The names of the artifact's files, the main one first; they stand in ``out/artifact/``."""
+
+    device: str = ""
+    """Something that there is one of; actions that name the same one never run together."""
 
     @property
     def products(self) -> tuple[Product, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from megbuild.store.digests import CHUNK, QUIET, Digest, Stamp, digest_bytes, digest_descriptor, stamp, stamp_of
+from megbuild.store.digests import QUIET, Digest, Stamp, digest_bytes, digest_descriptor, pieces, stamp, stamp_of
 from megbuild.store.durable import placing, write_all
 
 _CLONE = 0x40049409
@@ -75,7 +75,7 @@ class ContentStore:
     def read(self, digest: Digest) -> bytes:
         """The whole content, checked; raises Missing or Corrupt."""
         with self._open(digest) as source:
-            content = b"".join(iter(lambda: os.read(source, CHUNK), b""))
+            content = b"".join(map(bytes, pieces(source)))
             self._check(source, digest, digest_bytes(content))
         return content
 
@@ -144,7 +144,7 @@ def _copy(source: int, target: int) -> Digest:
 
 def _copy_hashing(source: int, target: int) -> Digest:
     hashed, size = hashlib.sha256(), 0
-    while piece := os.read(source, CHUNK):
+    for piece in pieces(source):
         hashed.update(piece)
         write_all(target, piece)
         size += len(piece)

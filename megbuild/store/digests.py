@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-CHUNK = 1 << 20
-"""Bytes read at a time."""
+_CHUNK = 1 << 18
+"""Bytes read at a time: they stay in a processor's second cache between reading, hashing and writing."""
 
 _SECOND = 1_000_000_000
 QUIET = 20_000_000
@@ -54,10 +55,20 @@ def digest_file(path: str | os.PathLike[str]) -> Digest:
 def digest_descriptor(descriptor: int) -> Digest:
     """The digest of what an open file holds from its current position on."""
     hashed, size = hashlib.sha256(), 0
-    while piece := os.read(descriptor, CHUNK):
+    for piece in pieces(descriptor):
         hashed.update(piece)
         size += len(piece)
     return Digest(hashed.hexdigest(), size)
+
+
+def pieces(descriptor: int) -> Iterator[memoryview]:
+    """What an open file holds from its current position on; each piece is gone when the next one is asked for.
+
+    All of them are read into the same memory: fresh memory for every piece costs twice as much as hashing it.
+    """
+    memory = memoryview(bytearray(_CHUNK))
+    while size := os.readv(descriptor, [memory]):
+        yield memory[:size]
 
 
 def stamp(path: str | os.PathLike[str]) -> Stamp | None:

@@ -18,8 +18,8 @@ class Journal:
         self._descriptor = -1
         self._lock = threading.Lock()
 
-    def append(self, line: bytes) -> None:
-        """Add a line, which has no newline in it. It is on the disk when this returns."""
+    def append(self, line: bytes, *, durable: bool = True) -> None:
+        """Add a line, which has no newline in it. It outlives this process; a durable one is on the disk now."""
         if b"\n" in line:
             raise ValueError("a journal line is one line")
         with self._lock:
@@ -27,7 +27,8 @@ class Journal:
                 if self._descriptor < 0:
                     self._descriptor = self._open()
                 write_all(self._descriptor, b"%08x %s\n" % (crc32(line), line))
-                os.fdatasync(self._descriptor)
+                if durable:
+                    os.fdatasync(self._descriptor)
             except OSError as error:
                 self._close()  # the line may be torn: opening again ends it
                 raise unwritable(self.path, error) from error
@@ -40,6 +41,13 @@ class Journal:
             return []
         *lines, _torn = stored.split(b"\n")
         return [line[9:] for line in lines if line[:9] == b"%08x " % crc32(line[9:])]
+
+    def size(self) -> int:
+        """Its length in bytes."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def clear(self) -> None:
         """Forget every line: what they said is kept elsewhere."""

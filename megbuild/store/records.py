@@ -13,7 +13,7 @@ from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
 from megbuild.store.durable import place
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the fields below change their meaning: records of another format are misses."""
 
 Component = str | int | float | bool
@@ -24,6 +24,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one execution made. ``outputs`` are the files below ``out/``; ``log`` is the digest of what it printed.
 
     ``components`` are what the reasons compare, by name; ``action`` and ``megbuild`` (the version) say who made it.
+    It took ``duration_s`` seconds and at most ``memory`` bytes; 0 where that is not known.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: dict[str, Digest]
     components: dict[str, Component]
     duration_s: float
+    memory: int
     log: Digest | None
     toolchain: str
     toolchain_digest: str

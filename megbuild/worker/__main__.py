@@ -1,6 +1,6 @@
 """Runs the action that ``request.json`` describes, in the staged folder that it stands in.
 
-Exit status 0: done. 3: refused; the reason is the first line of ``refusal.txt``, and each further line an operation of
+Exit status 0: done. 3: refused; the reason is the first line of ``out/refusal.txt``, and each further line an operation of
 the network, a tab, and what is wrong with it. Anything else is a crash of
 the tool or of the user's code, with its traceback on stderr.
 """
@@ -42,7 +42,7 @@ def main(request: str) -> int:
         driver.do(load.load(job.folder / job.worker), job)
     except jobs.Refusal as refusal:
         lines = [_plain(refusal.message), *(f"{place}\t{_plain(text)}" for place, text in refusal.troubles)]
-        (job.folder / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (job.folder / "out" / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         print(f"refused: {_plain(str(refusal))}", file=sys.stderr)
         return REFUSED
     except Exception as error:

@@ -5,7 +5,15 @@ says so, and the checks transpose it. A network trained for quantisation (``quan
 and results; what its training left in float is computed in float.
 """
 
+from typing import Any
+
 from megbuild.rule import Option, Rule
+
+
+def _refuses(options: Any) -> str:
+    both = options.lowering == "mgeconvert" and options.batch > 1
+    return 'batch is not for lowering = "mgeconvert", which keeps the shapes of the trace' if both else ""
+
 
 RULE = Rule(
     consumes="tm",
@@ -13,6 +21,7 @@ RULE = Rule(
     files=(".tflite",),
     toolchain="mgeconvert",
     options={
+        "batch": Option(1, range=(1, 1024), help="How many samples the artifact takes at once."),
         "lowering": Option(
             "concrete",
             choices=("concrete", "mgeconvert"),
@@ -30,5 +39,6 @@ RULE = Rule(
             "sums as training did; false keeps to 8 bits.",
         ),
     },
+    refuses=_refuses,
     runs_on=("TFLite interpreter",),
 )

@@ -212,10 +212,10 @@ class Workspace:
         return done.stdout
 
     def workers(self) -> Iterator[int]:
-        """The processes that run in a folder of this workspace: its actions, and whatever they started."""
+        """The processes that see this workspace's staged folders: its zygotes, its actions, and what they started."""
         for entry in Path("/proc").iterdir():
             try:
-                if entry.name.isdigit() and str(self.root) in str((entry / "cwd").readlink()):
+                if entry.name.isdigit() and f"{self.root}/.megbuild/actions" in (entry / "mountinfo").read_text():
                     yield int(entry.name)
             except OSError:
                 continue  # it has ended meanwhile

@@ -25,7 +25,9 @@ CANONICAL = "def build():\n    raise ValueError('broken')\n"
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Local:
-    monkeypatch.setattr(local, "installed", lambda toolchain, cache: Installed("toy", "0", sys.executable, "/", {}))
+    monkeypatch.setattr(
+        local, "installed", lambda toolchain, cache: Installed("toy", "0", sys.executable, sys.prefix, {})
+    )
     root = tmp_path / "a workspace"
     root.mkdir()
     (root / "net.py").write_text(CODE)
@@ -42,7 +44,7 @@ def action(code: str, staged: str = CANONICAL, id: str = "//a/b:m#x") -> Action:
 
 def run(runner: Local, code: str, staged: str = CANONICAL) -> bytes:
     asked = action(code, staged)
-    outputs, _ = runner.run(asked, fingerprint(asked, None, {}))
+    outputs = runner.run(asked, fingerprint(asked, None, {})).outputs
     return runner.content.read(outputs["answer.txt"])
 
 
@@ -75,7 +77,7 @@ def test_code_that_is_staged_as_written_keeps_its_lines(runner: Local) -> None:
 
 def test_a_refusal_is_told_in_the_workers_words(runner: Local) -> None:
     with pytest.raises(ActionFailed) as error:
-        run(runner, "open('refusal.txt', 'w').write('no such operator: Foo\\n'); raise SystemExit(3)")
+        run(runner, "open('out/refusal.txt', 'w').write('no such operator: Foo\\n'); raise SystemExit(3)")
     assert (error.value.message, error.value.refused, error.value.tail) == ("no such operator: Foo", True, ())
 
 

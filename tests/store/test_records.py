@@ -26,6 +26,7 @@ def record(content: ContentStore) -> Record:
         outputs={"out/artifact/b.rknn": content.put_bytes(b"b"), "out/artifact/a.json": content.put_bytes(b"a")},
         components={"option precision": "int8", "option level": 3, "toolchain": "rknn"},
         duration_s=1.25,
+        memory=300_000_000,
         log=digest_bytes(b"a log that was never kept"),
         toolchain="rknn",
         toolchain_digest="cd" * 32,
@@ -79,7 +80,7 @@ def test_any_flipped_bit_is_a_miss_with_a_warning(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"format": 2}, "another version"),
+        ({"format": 1}, "another version"),
         ({"key": "cd" * 32}, "record of cdcd"),
         ({"extra": 1}, "extra"),
         ({"log": 7}, "log"),
@@ -102,7 +103,7 @@ def test_a_record_of_another_shape_is_a_miss_with_a_warning(
 
 def test_an_empty_record_names_no_outputs(tmp_path: Path) -> None:
     records = RecordStore(tmp_path, ContentStore(tmp_path), pytest.fail)
-    made = Record(KEY, "//a:b#verdict", {}, {}, 0.0, None, "", "", "0.1.0")
+    made = Record(KEY, "//a:b#verdict", {}, {}, 0.0, 0, None, "", "", "0.1.0")
     records.put(made)
     assert records.get(KEY) == made
     assert Digest("0", 1) not in made.outputs.values()

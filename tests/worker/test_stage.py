@@ -103,7 +103,7 @@ def test_build_expect_measure(stage: Path) -> None:
 def test_a_refusal_is_one_line_and_status_3(stage: Path) -> None:
     done = run(stage, "build", {}, BUILD, refuse=True)
     assert done.returncode == 3
-    assert (stage / "refusal.txt").read_text() == "no, because of this\n"
+    assert (stage / "out/refusal.txt").read_text() == "no, because of this\n"
     assert done.stderr.endswith("refused: no, because of this\n")
 
 

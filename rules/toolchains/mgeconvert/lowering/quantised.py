@@ -24,7 +24,7 @@ from .primitives import Primitives
 from .quantised_steps import Layer
 from .quantised_tflite import QuantisedTfliteEmission
 from .table import module
-from .values import Array, Value, constant, spread
+from .values import Array, Value, array_of, constant, spread
 
 
 def settle(network: TracedModule, keep: bool) -> None:
@@ -93,7 +93,7 @@ def _folded(own: Any) -> Any:
 def _convolved(
     p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
 ) -> Value:
-    kernel = weight.numpy()
+    kernel = array_of(weight)
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
     offset, rounded = _bias(own, x, weight, bias)
     padding = spread(conv.padding, 2)
@@ -139,7 +139,7 @@ def conv_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
 def _deconvolved(
     p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
 ) -> Value:
-    kernel = weight.numpy()
+    kernel = array_of(weight)
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
     offset, _ = _bias(own, x, weight, bias)
     sizes = [spread(size, 2) for size in (conv.stride, conv.padding, conv.output_padding, conv.dilation)]
@@ -176,7 +176,7 @@ def conv_transpose_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
 
 
 def _multiplied(p: Primitives, own: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool) -> Value:
-    kernel: Array = weight.numpy()
+    kernel: Array = array_of(weight)
     offset, rounded = _bias(own, x, weight, bias)
     grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
     if whole and grid and grid.symmetric:

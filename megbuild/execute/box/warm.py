@@ -1,0 +1,79 @@
+"""Runs a Python program in a forked interpreter as a new one would run it."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from types import CodeType, ModuleType
+from typing import Any
+
+
+def clash(names: Iterable[str], work: str) -> str:
+    """A name among modules imported in advance that the staged code uses for a module of its own; '' without one.
+
+    A new interpreter would import the staged one. The caller starts one then.
+    """
+    taken = set(names)
+    folders = [f"{work}/in/source"]
+    shared = f"{work}/code/toolchains"
+    for folder, _, _ in os.walk(folders[0]):
+        folders.append(folder)
+    if os.path.isdir(shared):
+        folders += [f"{shared}/{name}" for name in os.listdir(shared)]
+    for folder in folders:
+        for entry in os.listdir(folder) if os.path.isdir(folder) else ():
+            if entry.partition(".")[0] in taken:
+                return entry
+    return ""
+
+
+def use(compiled: Mapping[str, CodeType]) -> None:
+    """Let imports of these files take the code that the zygote compiled from the same bytes."""
+    original = importlib.machinery.SourceFileLoader.get_code
+
+    def get_code(loader: Any, name: str) -> CodeType | None:
+        return compiled.get(loader.path) or original(loader, name)
+
+    importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
+
+
+def run(arguments: Sequence[str], compiled: Mapping[str, CodeType]) -> int:
+    """Run ``script argument...`` as ``__main__``; the exit status."""
+    path = os.path.abspath(arguments[0])
+    sys.argv = list(arguments)
+    sys.path.insert(0, os.path.dirname(path))
+    main = ModuleType("__main__")
+    main.__dict__.update(__file__=path, __builtins__=__builtins__)
+    sys.modules["__main__"] = main
+    try:
+        code = compiled.get(path)
+        if code is None:
+            with open(path, "rb") as file:
+                code = compile(file.read(), path, "exec", dont_inherit=True)
+        exec(code, main.__dict__)
+        return 0
+    except SystemExit as exit:
+        if exit.code is None or isinstance(exit.code, int):
+            return (exit.code or 0) & 0xFF
+        print(exit.code, file=sys.stderr)
+        return 1
+    except BaseException as error:
+        traceback.print_exception(type(error), error, error.__traceback__.tb_next if error.__traceback__ else None)
+        return 1
+
+
+def finish() -> None:
+    """What a new interpreter does at its end: wait for threads, run what was registered, write everything out."""
+    import atexit
+    import threading
+
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass

@@ -1,0 +1,288 @@
+"""The zygote: imports a toolchain's SDK once and forks a confined process for each action.
+
+It never computes anything itself, so a fork of it is as good as a new process. It speaks with megbuild over a socket:
+a message is an action with two descriptors, its log and a socket for the one answer. When megbuild closes its side of
+that socket, the action is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from hashlib import sha256
+from types import CodeType
+from typing import Any
+
+from . import confine, kernel, landlock, root, warm
+
+_ALIVE = b"+"
+"""What an action's process says when it is confined, the last thing before the action itself."""
+_LARGEST = 1 << 18
+
+
+def main(at_start: list[str]) -> None:
+    """Preload, say so, and serve until megbuild is gone."""
+    told = json.loads(sys.argv[-1])
+    sys.path.pop(0)  # this code
+    sys.path.remove("")  # what -c puts there
+    control = socket.socket(fileno=told["control"])
+    os.set_inheritable(told["control"], False)
+    why = _preload(told["preload"])
+    sys.stdout.flush()
+    gc.collect()
+    gc.freeze()  # a child's collections leave the pages of what is here alone
+    own = [name for name in sys.modules if name.split(".")[0] == __name__.split(".")[0]]
+    modules = {name.partition(".")[0] for name in sys.modules} - {name.partition(".")[0] for name in at_start}
+    ready = not why and bool(told["preload"])
+    control.send(
+        json.dumps({"box": told["box"], "why": told["why"], "cold": why, "landlock": landlock.version()}).encode()
+    )
+    _Zygote(control, told, frozenset(modules), own, ready).serve()
+
+
+def _preload(modules: list[str]) -> str:
+    """Import what actions will; why they cannot be forked from this process, or ''."""
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    except BaseException as error:
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+    threads = len(os.listdir("/proc/self/task"))
+    return f"importing {', '.join(modules)} starts threads" if threads > 1 else ""
+
+
+class _Action:
+    """A running action. ``process`` is the action, or without namespaces its supervisor."""
+
+    def __init__(self, process: int, keeper: int, leash: int, alive: int, answer: socket.socket) -> None:
+        self.process, self.keeper, self.leash, self.alive, self.answer = process, keeper, leash, alive, answer
+        self.ended = os.pidfd_open(process)
+        self.killed = False
+
+    def kill(self) -> None:
+        """End it with everything it started."""
+        if not self.killed:
+            self.killed = True
+            if self.keeper:
+                os.kill(self.keeper, signal.SIGKILL)
+            else:
+                os.kill(self.process, signal.SIGTERM)  # its supervisor kills it, and what it started
+
+
+class _Zygote:
+    def __init__(
+        self, control: socket.socket, told: dict[str, Any], modules: frozenset[str], own: list[str], ready: bool
+    ) -> None:
+        self.control, self.told, self.modules, self.own, self.ready = control, told, modules, own, ready
+        self.boxed = told["box"] == "namespaces"
+        self.abi = 0 if told["box"] == "nothing" else landlock.version()
+        self.running: dict[int, _Action] = {}
+        self.compiled: dict[tuple[str, str], CodeType] = {}
+        self.namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self.poll = select.poll()
+
+    def serve(self) -> None:
+        """Start actions and answer for those that end."""
+        self.poll.register(self.control, select.POLLIN)
+        while True:
+            for descriptor, _ in self.poll.poll():
+                if descriptor == self.control.fileno():
+                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2)
+                    if not message:
+                        return
+                    self._start(json.loads(message), *descriptors)
+                elif descriptor in self.running:
+                    action = self.running[descriptor]
+                    if descriptor == action.ended:
+                        self._end(action)
+                    else:  # megbuild has closed its side
+                        self.poll.unregister(descriptor)
+                        action.kill()
+
+    def _start(self, request: dict[str, Any], log: int, answer: int) -> None:
+        with_megbuild = socket.socket(fileno=answer)
+        compiled = self._compiled(request)
+        alive, living = os.pipe()
+        leash = keeper = 0
+        try:
+            if self.boxed:
+                keeper, leash = self._keeper()
+            kernel.flush()
+            process = os.fork()
+            if not process:
+                self._be_the_action(request, compiled, log, living)  # does not return
+        except OSError as error:
+            with_megbuild.send(json.dumps({"failed": str(error)}).encode())
+            with_megbuild.close()
+            if keeper:
+                os.kill(keeper, signal.SIGKILL)
+                os.waitpid(keeper, 0)
+                os.close(leash)
+            os.close(alive)
+            return
+        finally:
+            if self.boxed:
+                kernel.enter(self.namespace, kernel.NEW_PROCESSES)
+            os.close(log)
+            os.close(living)
+        action = _Action(process, keeper, leash, alive, with_megbuild)
+        for descriptor in (action.ended, with_megbuild.fileno()):
+            self.running[descriptor] = action
+            self.poll.register(descriptor, select.POLLIN)
+
+    def _keeper(self) -> tuple[int, int]:
+        """The first process of a new process namespace, and the pipe that it waits on. A fork of this process would be
+        as dear as the action's own; the smallest program that waits is a shell."""
+        kernel.unshare(kernel.NEW_PROCESSES)
+        waits, leash = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, waits, 0)]
+        try:
+            keeper = os.posix_spawn("/bin/sh", ["sh", "-c", "read _"], {}, file_actions=actions)
+        except OSError:
+            os.close(leash)
+            raise
+        finally:
+            os.close(waits)
+        return keeper, leash
+
+    def _end(self, action: _Action) -> None:
+        _, status, used = os.wait4(action.process, 0)
+        if action.keeper:
+            if not action.killed:
+                os.kill(action.keeper, signal.SIGKILL)
+            os.waitpid(action.keeper, 0)  # after everything in its namespace
+            os.close(action.leash)
+        said = os.read(action.alive, 4096)
+        told: dict[str, Any] = {"status": status, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024}
+        if not said.startswith(_ALIVE) and not action.killed:
+            told = {
+                "failed": said.decode(errors="replace") or f"its process ended with {status} before it was confined"
+            }
+        for descriptor in (action.ended, action.answer.fileno()):
+            del self.running[descriptor]
+            try:
+                self.poll.unregister(descriptor)
+            except KeyError:
+                pass
+        os.close(action.ended)
+        os.close(action.alive)
+        try:
+            action.answer.send(json.dumps(told).encode())
+        except OSError:
+            pass  # megbuild does not wait any more
+        action.answer.close()
+
+    def _compiled(self, request: dict[str, Any]) -> dict[str, CodeType]:
+        """The staged modules as code: compiled once for all actions that stage the same bytes at the same place."""
+        found: dict[str, CodeType] = {}
+        if not (self.boxed and self.ready):
+            return found
+        for path, digest in request["code"].items():
+            place = f"{root.WORK}/{path}"
+            if (place, digest) not in self.compiled:
+                with open(f"{root.ACTIONS}/{request['name']}/{path}", "rb") as file:
+                    text = file.read()
+                if sha256(text).hexdigest() != digest:
+                    continue
+                try:
+                    self.compiled[place, digest] = compile(text, place, "exec", dont_inherit=True)
+                except (SyntaxError, ValueError):
+                    continue  # said when it is imported
+            found[place] = self.compiled[place, digest]
+        return found
+
+    def _be_the_action(self, request: dict[str, Any], compiled: dict[str, CodeType], log: int, living: int) -> None:
+        """In the forked process: become the action."""
+        status = 1
+        try:
+            os.setsid()
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.dup2(living, 3)
+            kernel.close_from(4)
+            kernel.die_with_parent()
+            try:
+                work = self._confined(request)
+            except BaseException as error:
+                os.write(3, str(error).encode())
+                raise
+            os.write(3, _ALIVE)
+            os.close(3)
+            status = self._run(request, compiled, work)
+            warm.finish()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            except (OSError, ValueError):
+                pass
+            kernel.flush()
+            os._exit(status)
+
+    def _confined(self, request: dict[str, Any]) -> str:
+        """Confine this process; the folder that it works in."""
+        os.umask(0o022)
+        if self.boxed:
+            confine.mounts(request["name"], self.told["limits"]["processes"])
+            work = root.WORK
+        else:
+            work = f"{self.told['actions']}/{request['name']}"
+            _supervise()
+        os.chdir(work)
+        confine.give_up(self.told["limits"], work, self.told["readable"], self.abi)
+        return work
+
+    def _run(self, request: dict[str, Any], compiled: dict[str, CodeType], work: str) -> int:
+        environment, arguments = request["environment"], request["arguments"]
+        if not self.ready or not arguments[0].endswith(".py") or warm.clash(self.modules, work):
+            os.execve(sys.executable, [sys.executable, *request["flags"], *arguments], environment)
+        os.environ.clear()
+        os.environ.update(environment)
+        for name in self.own:
+            del sys.modules[name]
+        warm.use(compiled)
+        return warm.run(arguments, compiled)
+
+
+def _supervise() -> None:
+    """Without a process namespace: stay behind as the one who ends what the action started, and return in the action."""
+    kernel.adopt_orphans()
+    action = os.fork()
+    if not action:
+        kernel.die_with_parent()
+        os.setsid()
+        return
+    os.close(3)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(action, signal.SIGKILL))
+    status = None
+    while True:
+        try:
+            process, ended = os.wait()
+        except ChildProcessError:
+            break
+        if process == action:
+            status = ended
+        if status is not None:
+            for orphan in _children():
+                os.kill(orphan, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(status) if status is not None else 1
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _children() -> list[int]:
+    with open("/proc/thread-self/children") as file:
+        return [int(process) for process in file.read().split()]

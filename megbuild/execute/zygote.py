@@ -1,0 +1,278 @@
+"""megbuild's side of the zygotes: one process for each toolchain, from which actions are forked into their boxes.
+
+What runs on the other side is :mod:`megbuild.execute.box`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from megbuild.execute.ending import Ending
+
+NAMESPACES = "namespaces"
+"""The word for a complete box; see :mod:`megbuild.execute.box.launcher` for the others."""
+LONGEST_LOG = 64 << 20
+"""Bytes of output after which an action is ended."""
+_START = 180.0
+"""Seconds for an SDK's import on a busy machine."""
+_KILL = 20.0
+"""Seconds within which the kernel has ended everything in a box."""
+_LOOK = 0.25
+"""Seconds between looks at the size of a log."""
+_BOX = Path(__file__).parent / "box"
+_LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from box import launcher; launcher.main()"
+_LARGEST = 100_000
+"""Bytes of a message: the list of staged modules, which only saves time, is left out beyond that."""
+
+
+class Dead(Exception):
+    """The zygote, or what confines an action, failed: nothing is known of the action. The message says how."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one action: bytes of memory in one process, processes, bytes in one file."""
+
+    memory: int
+    processes: int = 2048
+    file: int = 32 << 30
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What makes two actions children of one zygote."""
+
+    toolchain: str
+    python: str
+    roots: tuple[str, ...]
+    """The environment's folder, then the interpreter's."""
+    flags: tuple[str, ...]
+    preload: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Box:
+    """What a zygote can do: how actions are confined, why not better, why not forked (else they start anew)."""
+
+    confined: str
+    why: str
+    cold: str
+
+
+@dataclass
+class Zygote:
+    """One zygote, to be started once. Several threads may call :meth:`run` then."""
+
+    kind: Kind
+    actions: Path
+    """The folder of all staged folders."""
+    log: Path
+    without: str = ""
+    """What the box does without, to test that: ``namespaces`` or ``landlock`` (which includes the former)."""
+    box: Box = Box("", "", "")
+    running: int = 0
+    used: float = 0.0
+    _process: subprocess.Popen[bytes] | None = None
+    _control: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start it and wait until the SDK is imported; raises Dead."""
+        toolchain, *interpreters = self.kind.roots
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        asked = {
+            "toolchain": toolchain, "interpreters": interpreters, "python": self.kind.python,
+            "flags": self.kind.flags, "preload": self.kind.preload, "environment": dict(self.kind.environment),
+            "limits": vars(self.kind.limits), "actions": str(self.actions), "control": theirs.fileno(),
+            "without": self.without,
+        }  # fmt: skip
+        command = [self.kind.python, "-I", "-S", "-B", "-c", _LAUNCH, str(_BOX.parent), json.dumps(asked)]
+        with theirs, open(self.log, "wb") as output:
+            self._process = subprocess.Popen(
+                command, cwd="/", env={}, stdin=subprocess.PIPE, stdout=output, stderr=output,
+                pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+        self._control = ours
+        message = ours.recv(_LARGEST) if select.select([ours], [], [], _START)[0] else b""
+        if not message:
+            self.stop()
+            raise Dead(f"the zygote of toolchain {self.kind.toolchain} did not start{self._last_words()}")
+        told = json.loads(message)
+        self.box = Box(told["box"], told["why"], told["cold"])
+
+    def work(self, name: str) -> str:
+        """The folder in which an action finds itself."""
+        return "/work" if self.box.confined == NAMESPACES else str(self.actions / name)
+
+    def run(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: Mapping[str, str], log: Path, seconds: float,
+    ) -> Ending:  # fmt: skip
+        """Run an action to its end in its staged folder ``name``; output and errors go to ``log``.
+
+        :param code: the staged Python modules with their SHA-256.
+        :param seconds: the wall time after which the action and all it started are killed.
+        :raises Dead: when the zygote dies, or the box cannot be made.
+        """
+        request: dict[str, Any] = {"name": name, "arguments": list(arguments), "flags": self.kind.flags}
+        request |= {"environment": dict(environment), "code": dict(code)}
+        message = json.dumps(request).encode()
+        if len(message) > _LARGEST:
+            message = json.dumps({**request, "code": {}}).encode()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, open(log, "ab") as output:
+            with theirs:
+                try:
+                    assert self._control
+                    socket.send_fds(self._control, [message], [output.fileno(), theirs.fileno()])
+                except OSError as error:
+                    raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
+            limit = _watched(ours, output.fileno(), seconds)
+            try:
+                answer = ours.recv(_LARGEST)
+            except OSError:
+                answer = b""
+        if not answer:
+            raise Dead(f"the zygote of toolchain {self.kind.toolchain} died{self._last_words()}")
+        told = json.loads(answer)
+        if "failed" in told:
+            raise Dead(f"the box cannot be made: {told['failed']}")
+        return Ending(os.waitstatus_to_exitcode(told["status"]), limit, told["cpu"], told["memory"])
+
+    def stop(self) -> None:
+        """End it with everything below it; when this returns all of that is gone."""
+        if self._process:
+            assert self._process.stdin
+            self._process.stdin.close()  # the launcher kills the zygote, waits for it, and ends
+            try:
+                self._process.wait(_KILL)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        if self._control:
+            self._control.close()
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            lines = self.log.read_text("utf-8", "replace").strip().splitlines()
+            if lines:
+                return f": {lines[-1]}"
+        return ""
+
+
+def _watched(answer: socket.socket, log: int, seconds: float) -> str:
+    """Wait for an answer, at most so long and only while the log stays small; the limit that was hit, in words."""
+    deadline = time.monotonic() + seconds
+    limit = ""
+    while not select.select([answer], [], [], min(_LOOK, max(0.0, deadline - time.monotonic())))[0]:
+        if time.monotonic() >= deadline:
+            limit = "ran out of time"
+        elif os.fstat(log).st_size > LONGEST_LOG:
+            limit = f"printed more than {LONGEST_LOG >> 20} MB"
+        if limit:
+            answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
+            select.select([answer], [], [], _KILL)
+            break
+    return limit
+
+
+@dataclass
+class Zygotes:
+    """The zygotes of one build. Several threads may ask for one at a time; each is started once."""
+
+    actions: Path
+    logs: Path
+    most: int = 4
+    """How many stay alive when they have nothing to do: each holds an SDK in memory."""
+    without: str = ""
+    stopped: bool = False
+    _alive: dict[Kind, Zygote] = field(default_factory=dict)
+    _starting: dict[Kind, threading.Lock] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def taken(self, kind: Kind) -> Iterator[Zygote]:
+        """The zygote of this kind for one action, started where there is none.
+
+        :raises Dead: when it does not start. One that Dead is raised about inside is not used again.
+        """
+        zygote = self._take(kind)
+        dead = False
+        try:
+            yield zygote
+        except Dead:
+            dead = True
+            raise
+        finally:
+            with self._lock:
+                zygote.running -= 1
+                zygote.used = time.monotonic()
+                if dead and self._alive.get(kind) is zygote:
+                    del self._alive[kind]
+            if dead:
+                zygote.stop()
+
+    def start(self, kinds: Iterable[Kind]) -> None:
+        """Start zygotes that will be needed; one that does not start is told when it is needed."""
+        for kind in kinds:
+            with suppress(Dead), self.taken(kind):
+                pass
+
+    def _take(self, kind: Kind) -> Zygote:
+        with self._lock:
+            starting = self._starting.setdefault(kind, threading.Lock())
+        with starting:
+            with self._lock:
+                if self.stopped:
+                    raise Dead("the build was stopped")
+                zygote = self._alive.get(kind)
+            if zygote is None:
+                zygote = self._started(kind)
+            with self._lock:
+                zygote.running += 1
+                return zygote
+
+    def stop(self) -> None:
+        """End all of them, with every action that runs; no other one is started."""
+        with self._lock:
+            self.stopped = True
+            ended = list(self._alive.values())
+            self._alive.clear()
+        for zygote in ended:
+            zygote.stop()
+
+    def _started(self, kind: Kind) -> Zygote:
+        for idle in self._too_many():
+            idle.stop()
+        self.actions.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = self.logs / f"zygote-{kind.toolchain}.log"
+        zygote = Zygote(kind, self.actions, log, self.without)
+        zygote.start()
+        with self._lock:
+            if not self.stopped:
+                self._alive[kind] = zygote
+                return zygote
+        zygote.stop()
+        raise Dead("the build was stopped")
+
+    def _too_many(self) -> list[Zygote]:
+        with self._lock:
+            idle = sorted((z for z in self._alive.values() if not z.running), key=lambda z: z.used)
+            ended = idle[: max(0, len(self._alive) - self.most + 1)]
+            for zygote in ended:
+                del self._alive[zygote.kind]
+            return ended

@@ -1,0 +1,55 @@
+"""What actions cost, learned from when they last ran, and the order that this gives: the longest way first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from megbuild.graph.actions import CORE, Action
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of an action takes: wall ``seconds``, and at most this much ``memory`` in bytes."""
+
+    seconds: float
+    memory: int
+
+
+UNKNOWN = Cost(5.0, 1 << 30)
+"""Taken for a step that never ran: a converter with an ordinary network."""
+NOTHING = Cost(0.0, 0)
+"""Of a step that the core computes itself."""
+
+
+def costs(actions: Mapping[str, Action], past: Callable[[str], Cost | None]) -> dict[str, Cost]:
+    """The cost of every action: as it was in the ``past``, else like its step on other models, else unknown."""
+    known: dict[str, Cost] = {}
+    same_step: defaultdict[str, list[Cost]] = defaultdict(list)
+    for id, action in actions.items():
+        if cost := NOTHING if action.toolchain == CORE else past(id):
+            known[id] = cost
+            same_step[action.step].append(cost)
+    return {id: known.get(id) or _like(same_step[action.step]) for id, action in actions.items()}
+
+
+def _like(others: list[Cost]) -> Cost:
+    if not others:
+        return UNKNOWN
+    return Cost(fmean(cost.seconds for cost in others), max(cost.memory for cost in others))
+
+
+def urgency(actions: Mapping[str, Action], costs: Mapping[str, Cost]) -> dict[str, float]:
+    """Seconds from the start of each action to the end of the longest way that begins with it.
+
+    ``actions`` stand in an order in which each comes after those that it needs.
+    """
+    after: dict[str, float] = defaultdict(float)
+    longest: dict[str, float] = {}
+    for id in reversed(list(actions)):
+        longest[id] = after[id] + costs[id].seconds
+        for product in actions[id].products:
+            after[product.action] = max(after[product.action], longest[id])
+    return longest
