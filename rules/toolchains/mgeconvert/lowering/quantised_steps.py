@@ -69,7 +69,7 @@ class Layer:
 
 
 def plain(layer: Layer) -> Steps:
-    """The integers of a layer as it was trained: exact in kernels that multiply in float, as those of XNNPACK do."""
+    """The integers of a layer as it was trained: what kernels that multiply in float, as those of XNNPACK do, round best."""
     whole = layer.kernel.stored(layer.weight)
     return _steps(layer, 1, np.full(len(whole), layer.kernel.scale, np.float32), np.round(layer.offset()))
 
@@ -150,8 +150,10 @@ def _shifted(read: _Read, results: Array, least: Array, scales: Array, bias: Arr
         rows = np.flatnonzero(wrong)
         by = read.multipliers(scales[rows])
         sums = least[rows] * read.factor + (bias[rows] + shift)[:, None].astype(np.int64)
+        reached = np.abs(sums) < _INT32.max
+        sums = np.where(reached, sums, 0)
         early, late = read.results(sums - read.factor, by) >= results, read.results(sums, by) < results
-        count = (early | late).sum(axis=1)
+        count = ((early | late) & reached).sum(axis=1)
         better = count < wrong[rows]
         found[rows[better]] = bias[rows[better]] + shift
         wrong[rows[better]] = count[better]
