@@ -100,6 +100,7 @@ def _cells(networks: Any, name: str, seed: int, steps: int, repository: Path, fo
         answer["files"] = [path.name for path in kept]
         if format == "tflite" and paths[0].exists():
             answer["kinds"] = _kinds(paths[0])
+            answer["biases"] = _biases(paths[0])
         if format != "tflite" and "said" not in answer:
             answer["notes"] = json.loads((there / "quant_params.json").read_text())
             answer["names"] = _names(format, paths[0])
@@ -153,6 +154,24 @@ def _kinds(path: Path) -> dict[str, int]:
     for detail in Interpreter(str(path)).get_tensor_details():
         counts[np.dtype(detail["dtype"]).name] = counts.get(np.dtype(detail["dtype"]).name, 0) + 1
     return counts
+
+
+def _biases(path: Path) -> list[int]:
+    """The types of biases that the options of convolutions and linear layers say (schema.fbs: quantized_bias_type)."""
+    from mgeconvert.backend.ir_to_tflite import tflite
+    from mgeconvert.backend.ir_to_tflite.tflite.BuiltinOptions import BuiltinOptions
+    from mgeconvert.backend.ir_to_tflite.tflite.Model import Model
+
+    sys.modules["tflite"] = tflite  # as its parts call one another
+    fields = {BuiltinOptions.Conv2DOptions: 6, BuiltinOptions.FullyConnectedOptions: 4}
+    graph, said = Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0), []
+    for number in range(graph.OperatorsLength()):
+        operator = graph.Operators(number)
+        if operator.BuiltinOptionsType() in fields:
+            options = operator.BuiltinOptions()
+            at = options.Offset(4 + 2 * fields[operator.BuiltinOptionsType()])
+            said.append(options.Bytes[options.Pos + at] if at else 0)
+    return said
 
 
 if __name__ == "__main__":
