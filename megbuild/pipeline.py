@@ -122,14 +122,16 @@ class Report:
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     """Everything that can be known before the first action starts: load, resolve, analyse, check, plan."""
     note, models = _narrowed(asked)
-    workspace = load(asked.start, asked.patterns, models)
+    workspace = load(asked.start, asked.patterns if models is None else sorted(models), models)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
     for path in workspace.listed:
         memory.files.watch_folder(_inside(path, workspace.root))
     targets = resolve(workspace, _selected(workspace, asked, models))
-    graph = analyse(workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE)
+    graph = analyse(
+        workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
+    )
     check(graph)
     memory.declared = frozenset(graph.actions) | declared_actions(
         workspace, {t.model.label: t.model for t in targets}.values()

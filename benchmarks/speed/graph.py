@@ -83,7 +83,7 @@ def models(count: int, per_package: int = 100) -> Iterator[Model]:
 def lay_out(root: Path, count: int, per_package: int = 100) -> None:
     """Write the workspace into an empty folder."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "MODELS.toml").write_text("workspace = true\n")
+    (root / "MODELS.toml").write_text('workspace = true\nignore = ["made"]  # by the other build tools\n')
     (root / SHARED).write_text("common\n" * 585)
     _rules(root)
     declared: dict[str, list[str]] = {}

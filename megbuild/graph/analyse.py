@@ -17,7 +17,7 @@ from megbuild.declare.models import InstalledRule, Model, Thresholds, Toolchain,
 from megbuild.errors import MegbuildError, Problem, fail
 from megbuild.graph import sources
 from megbuild.graph.actions import CORE, Action, Leaf, Product
-from megbuild.graph.code import Code, core_code, worker_code
+from megbuild.graph.code import Code, Remembered, core_code, worker_code
 from megbuild.graph.resolve import Step, Target, side_road, start_of
 from megbuild.rule import Scalar
 from megbuild.store.digests import digest_bytes
@@ -83,6 +83,7 @@ class _Draft:
     code: Code
     core: tuple[Leaf, ...]
     """The code leaves of what the core computes."""
+    remembered: Remembered
     actions: dict[str, Action] = field(default_factory=dict)
     toolchains: dict[str, Toolchain] = field(default_factory=dict)
     requests: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class _Draft:
         wanted = (rule.folder, rule.rule.worker, function, toolchain.code)
         if wanted not in self.codes:
             with self.files.looking_for(""):  # all models
-                self.codes[wanted] = worker_code(self.files, self.code, *wanted)
+                self.codes[wanted] = worker_code(self.files, self.code, *wanted, self.remembered)
         return self.codes[wanted]
 
     def add(self, action: Action) -> str:
@@ -111,12 +112,18 @@ class _Draft:
 
 
 def analyse(
-    workspace: Workspace, targets: Iterable[Target], environments: Mapping[str, Toolchain], files: Files, code: Code
+    workspace: Workspace,
+    targets: Iterable[Target],
+    environments: Mapping[str, Toolchain],
+    files: Files,
+    code: Code,
+    remembered: Remembered | None = None,
 ) -> Graph:
     """The actions that make and verify ``targets``.
 
     :param environments: for every ``environment`` lock that a model names, MegEngine's toolchain with it added.
     :param code: where megbuild's own code lies that the results depend on.
+    :param remembered: what earlier builds found out about that code.
     :raises MegbuildError: with everything that the models' own files make impossible (MB210 to MB214).
     """
     draft = _Draft(
@@ -124,6 +131,7 @@ def analyse(
         files,
         code,
         core_code(files, code),
+        {} if remembered is None else remembered,
         toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}},
     )
     aims: list[Aim] = []

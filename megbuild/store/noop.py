@@ -83,7 +83,7 @@ class Note:
 
     def paths(self) -> list[str]:
         """The paths that were there."""
-        return [os.fsdecode(name) for name in bytes(self.names).split(b"\0")[:-1]]
+        return os.fsdecode(bytes(self.names)).split("\0")[:-1]
 
     def stamps(self) -> Iterator[tuple[int, ...]]:
         """Their stamps, as the columns have them."""

@@ -75,6 +75,7 @@ class _Changes(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     known: dict[str, Known | None] = {}
     published: dict[str, dict[str, Published] | None] = {}
     told: dict[str, Told | None] = {}
+    code: dict[str, tuple[str, ...] | None] = {}
 
 
 class Rest(NamedTuple):
@@ -123,6 +124,7 @@ _KINDS: dict[str, Any] = {
     "known": dict[str, Known],
     "published": dict[str, dict[str, Published]],
     "told": dict[str, Told],
+    "code": dict[str, tuple[str, ...]],
 }
 
 
@@ -139,7 +141,8 @@ def _folder_of(path: str) -> str:
 class State:
     """The memory in a workspace's ``.megbuild`` folder, read model by model; the holder of its lock writes.
 
-    ``built``, ``published`` (path -> artifact) and ``told`` are by action, ``known`` (for :class:`Files`) by path.
+    ``built``, ``published`` (path -> artifact) and ``told`` are by action, ``known`` (for :class:`Files`) by path,
+    ``code`` (which modules code imports) by a digest of that code.
     Change them freely and ``save``; what ``finished`` takes in survives the process at once.
     """
 
@@ -166,9 +169,11 @@ class State:
         )
         self.told: Table[Told] = Table(model_of, self._fetched("told"), self._stored("told"))
 
+        self.code: Table[tuple[str, ...]] = Table(lambda key: "", self._fetched("code"), self._stored("code"))
+
     @property
     def _tables(self) -> dict[str, Table[Any]]:
-        return {"built": self.built, "known": self.known, "published": self.published, "told": self.told}
+        return {kind: getattr(self, kind) for kind in _KINDS}
 
     @classmethod
     def load(cls, workspace: Path, warn: Callable[[str], None]) -> State:

@@ -33,6 +33,12 @@ RULE = Rule(
             help="How averages and relu6 of a network trained for quantisation, whose results are on no grid of integers, "
             "are computed: float as it was trained, or int8, rounded to the grid of what they are given.",
         ),
+        "exact": Option(
+            True,
+            help="Layers of a network trained for quantisation read their int8 inputs in 16 bits, 256 times as fine, so that "
+            "every kernel of TFLite rounds their sums as in training; without it they read 8 bits, as accelerators like best, "
+            "and in each layer about one result in a thousand is a step off.",
+        ),
     },
     refuses=_refuses,
     runs_on=("TFLite interpreter",),

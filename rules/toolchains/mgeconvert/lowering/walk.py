@@ -166,7 +166,11 @@ class _Walk:
 
     def _copied(self, node: Node) -> Any:
         """What the operation is run on: copies, because ``x += y`` changes what it is given."""
-        return node.owner if isinstance(node, ModuleNode) else Tensor(self.values[node._id].tensor)
+        if isinstance(node, ModuleNode):
+            return node.owner
+        copy = Tensor(self.values[node._id].tensor)
+        copy.qparams.update(self.values[node._id].tensor.qparams)
+        return copy
 
     def _known(self, expr: Expr) -> bool:
         """Whether the results depend on constants and shapes alone, which folds them."""
@@ -189,6 +193,7 @@ class _Walk:
             values = list(table.flat(handler(self.into, *args, **kwargs)))[: len(reference)]
             for value, tensor in zip(values, reference):
                 _compare(value, tensor)
+                value.tensor.qparams.update(tensor.qparams)
         except (Unsupported, RuntimeError) as error:
             why = error if isinstance(error, Unsupported) else Unsupported(f"its lowering cannot run: {_told(error)}")
             self._trouble(path(expr), expr.outputs[0].qualname, table.called(expr), why)
