@@ -35,9 +35,8 @@ RULE = Rule(
         ),
         "exact": Option(
             True,
-            help="Layers of a network trained for quantisation read their int8 inputs in 16 bits, 256 times as fine, so that "
-            "every kernel of TFLite rounds their sums as in training; without it they read 8 bits, as accelerators like best, "
-            "and in each layer about one result in a thousand is a step off.",
+            help="Layers of a network trained for quantisation read their int8 inputs in 16 bits, so that TFLite rounds their "
+            "sums as training did; false keeps to 8 bits.",
         ),
     },
     refuses=_refuses,

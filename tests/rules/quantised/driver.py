@@ -21,7 +21,7 @@ SAMPLES = 64
 """For ONNX and Caffe."""
 MANY = 128
 """For TFLite, after each of the trainings."""
-TRAININGS = ((3, 60), (17, 5), (40, 5))
+TRAININGS = ((3, 60), (17, 20), (40, 20))
 """Seed and number of steps; the last two are for TFLite alone."""
 FILES = {"onnx": ["net.onnx"], "tflite": ["net.tflite"], "caffe": ["net.prototxt", "net.caffemodel"]}
 

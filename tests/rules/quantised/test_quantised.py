@@ -18,7 +18,7 @@ DRIVER = "../quantised/driver.py"
 Answers = dict[str, dict[str, Any]]
 
 TRAININGS = ("tflite", "tflite-17", "tflite-40")
-"""The answers for TFLite after each training: of 60, 5 and 5 steps, each from numbers of its own."""
+"""The answers for TFLite after each training: of 60, 20 and 20 steps, each from numbers of its own."""
 SPARE = 0.01
 """Results in steps are not quite whole."""
 

@@ -296,10 +296,6 @@ class Primitives(Emission):
     def stand_in(self, tensor: Tensor) -> Value:
         """A value as if the graph computed it: what follows an unsupported operation is lowered on it."""
 
-    def emit_cumsum(self, x: Value, axis: int, result: Tensor) -> Value:
-        """Only where ``native`` says so."""
-        raise NotImplementedError
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("emit_"):
             what = name[5:].replace("_", " ")

@@ -66,8 +66,6 @@ def _unrolled(
     p: Primitives, own: Any, x: Value, initial: Optional[Sequence[Value]], gates: int
 ) -> Tuple[Value, List[State]]:
     """The outputs, (time, batch, features) or as ``batch_first`` says, and the last state of each cell."""
-    if getattr(own, "proj_size", 0):
-        raise Unsupported("a recurrent layer with a projection", "a Linear after a layer without proj_size")
     if own.training and own.dropout:
         raise Unsupported("a recurrent layer in training mode", "call eval() before tracing")
     step, activation = (_lstm_step, "") if gates == 4 else (_rnn_step, own.nonlinearity)
@@ -113,7 +111,10 @@ def rnn(p: Primitives, own: M.RNN, x: Value, hx: Optional[Value] = None) -> Tupl
 def lstm(
     p: Primitives, own: M.LSTM, x: Value, hx: Optional[Sequence[Value]] = None
 ) -> Tuple[Value, Tuple[Value, Value]]:
-    """``megengine.module.LSTM``: (output, (last h, last c of each cell)); all states are zero where none is given."""
+    """``megengine.module.LSTM``: (output, (last h, last c of each cell)); all states are zero where none is given.
+
+    MegEngine 1.13 takes ``proj_size`` and has neither weights nor results for it.
+    """
     output, last = _unrolled(p, own, x, None if hx is None else [constant(each) for each in hx], 4)
     return output, (_stacked(p, [state[0] for state in last]), _stacked(p, [state[1] for state in last]))
 
