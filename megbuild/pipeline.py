@@ -24,27 +24,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from megbuild.declare.labels import Selected, select
+from megbuild.declare.labels import Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
 from megbuild.declare.toolchains import with_environment
 from megbuild.declare.workspace import find
+from megbuild.errors import MegbuildError
 from megbuild.execute.builder import Builder, Done, Listener
 from megbuild.execute.delivered import delivered
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.local import Local
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
-from megbuild.execute.record import record
+from megbuild.execute.record import UpToDate, record
 from megbuild.execute.report import Row, rows
 from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check
 from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
-from megbuild.graph.resolve import declared_actions, resolve
+from megbuild.graph.resolve import Target, declared_actions, resolve
 from megbuild.graph.stale import Verb
+from megbuild.store.files import Files
 from megbuild.store.lock import acquire
+from megbuild.store.noop import Looked, Note, stands
 from megbuild.store.places import cache_folder, private_folder
+from megbuild.store.state import NO_REST, Rest
 from megbuild.verify.verdict import verdict
 
 _HERE = Path(__file__).parent
@@ -62,12 +66,22 @@ Schedule = Callable[[Mapping[str, Planned], Graph, Builder], Mapping[str, Action
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked for: label patterns, and the folder they stand in."""
+    """What the user asked for: label patterns, and the folder they stand in.
+
+    ``looked`` is what the fast path found to have moved since all of it was up to date: when that matters to some
+    models only, the others are not even loaded.
+    """
 
     patterns: tuple[str, ...]
     start: Path
+    looked: Looked | None = None
     require_sandbox: bool = False
     """Whether actions may only run in a complete box."""
+
+    @property
+    def selection(self) -> str:
+        """The text that stands for it in the notes of what is up to date."""
+        return "\0".join((str(self.start), *self.patterns))
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,13 @@ class Prepared:
     graph: Graph
     planned: tuple[Planned, ...]
     memory: Memory
+    note: Note | None = None
+    """The note that the other outputs which were asked for are up to date by; None when there are no others."""
+
+    @property
+    def others(self) -> int:
+        """How many outputs that were asked for are known to be up to date without a look at them."""
+        return self.note.outputs - len(self.graph.aims) if self.note else 0
 
     @property
     def root(self) -> Path:
@@ -94,24 +115,45 @@ class Report:
     seconds: float
     moved: tuple[str, ...] = ()
     """Files that changed while the build ran."""
+    others: int = 0
+    """Outputs without a row: nothing that they depend on has changed."""
 
 
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     """Everything that can be known before the first action starts: load, resolve, analyse, check, plan."""
-    workspace = load(asked.start)
+    note, models = _narrowed(asked)
+    workspace = load(asked.start, asked.patterns if models is None else sorted(models), models)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
-    targets = resolve(workspace, _selected(workspace, asked))
+    for path in workspace.listed:
+        memory.files.watch_folder(_inside(path, workspace.root))
+    targets = resolve(workspace, _selected(workspace, asked, models))
     graph = analyse(
-        workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE
+        workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
     )
     check(graph)
     memory.declared = frozenset(graph.actions) | declared_actions(
         workspace, {t.model.label: t.model for t in targets}.values()
     )
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
-    return Prepared(workspace, graph, planned, memory)
+    return Prepared(workspace, graph, planned, memory, note)
+
+
+def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
+    """The note to go by and the models that it leaves to be looked at; None twice when all have to be."""
+    looked = asked.looked
+    root = find(asked.start)
+    if looked is None or looked.unchanged or not stands(root, looked.note):
+        return None, None
+    models = looked.models(Files(Path(root)).declares)
+    return (looked.note, models) if models else (None, None)
+
+
+def _environments(workspace: Workspace, targets: Sequence[Target], files: Files) -> dict[str, Toolchain]:
+    for lock in {target.model.environment for target in targets} - {""}:
+        files.watch(lock)
+    return environments(workspace, [target.model.environment for target in targets])
 
 
 def _inside(path: str, root: str) -> str:
@@ -124,16 +166,17 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
     begun = time.monotonic()
     with acquire(private_folder(Path(find(asked.start))), listener.note):
         prepared = prepare(asked, listener.note)
-        builder = _builder(prepared, listener, asked.require_sandbox)
+        todo = stale(prepared.planned)
+        builder = _builder(prepared, todo, listener, asked.require_sandbox)
         try:
-            failed = schedule(stale(prepared.planned), prepared.graph, builder)
+            failed = schedule(todo, prepared.graph, builder)
         finally:
             builder.runner.stop()
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
-        moved = record(prepared.memory, prepared.planned, builder.done, complete, selection(asked), _summary(prepared))
+        moved = record(prepared.memory, prepared.planned, builder.done, _upshot(asked, prepared) if complete else None)
         table = rows(prepared.graph, done, failed, prepared.memory)
-    return Report(table, tuple(failed.values()), time.monotonic() - begun, moved)
+    return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others)
 
 
 def _kept(prepared: Prepared) -> dict[str, Done]:
@@ -143,29 +186,35 @@ def _kept(prepared: Prepared) -> dict[str, Done]:
     return {step.id: Done(actions[step.id], Verb.KEEP, (), memory.last_outputs(step.id), 0.0) for step in kept}
 
 
-def selection(asked: Asked) -> str:
-    """The text that stands for what was asked, in the notes of what is up to date."""
-    return "\0".join((str(asked.start), *asked.patterns))
+def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
+    outputs = len(prepared.graph.aims) + prepared.others
+    models = {aim.target.model.label for aim in prepared.graph.aims}
+    rest = Rest.of(prepared.note, models) if prepared.note else NO_REST
+    return UpToDate(asked.selection, f"everything is up to date: {outputs} outputs, nothing to run", outputs, rest)
 
 
-def _summary(prepared: Prepared) -> str:
-    return f"everything is up to date: {len(prepared.graph.aims)} outputs, nothing to run"
-
-
-def _builder(prepared: Prepared, listener: Listener, require_sandbox: bool = False) -> Builder:
+def _builder(
+    prepared: Prepared, todo: Mapping[str, Planned], listener: Listener, require_sandbox: bool = False
+) -> Builder:
     graph, memory = prepared.graph, prepared.memory
     runner = Local(
         prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note,
-        require_sandbox, [graph.actions[id] for id in stale(prepared.planned)],
+        require_sandbox, [graph.actions[id] for id in todo if graph.actions[id].toolchain],
     )  # fmt: skip
     publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
     return Builder(graph, memory, runner, CORE, publisher, listener)
 
 
-def _selected(workspace: Workspace, asked: Asked) -> Sequence[Selected]:
-    if not asked.patterns:
-        return select(workspace.default, workspace.models)
-    return select(asked.patterns, workspace.models, here(workspace.root, asked.start))
+def _selected(workspace: Workspace, asked: Asked, models: set[str] | None) -> Sequence[Selected]:
+    patterns, folder = asked.patterns or workspace.default, here(workspace.root, asked.start) if asked.patterns else ""
+    if models is not None:  # the patterns have meant something, and may mean none of these
+        parsed = [Pattern.parse(pattern, folder) for pattern in patterns]
+        every = ((model, output) for model in workspace.models for output in model.outputs)
+        return [pair for pair in every if any(pattern.matches(label_of(*pair)) for pattern in parsed)]
+    try:
+        return select(patterns, workspace.models, folder)
+    except MegbuildError:  # what might have been meant is told from all that there is
+        return select(patterns, load(asked.start).models, folder)
 
 
 def environments(workspace: Workspace, locks: Sequence[str]) -> dict[str, Toolchain]:

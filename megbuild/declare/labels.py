@@ -64,6 +64,10 @@ class Pattern:
             return True
         return self.below and (not self.package or package.startswith(self.package + "/"))
 
+    def leads(self, folder: str) -> bool:
+        """Whether packages that can be meant lie in a folder or below it."""
+        return self.covers(folder) or not folder or self.package.startswith(folder + "/")
+
     @staticmethod
     def parse(text: str, here: str = "", where: Where | None = None) -> Pattern:
         """The pattern that is written ``text`` by someone who stands in the package folder ``here``."""

@@ -125,6 +125,8 @@ class Model:
     hash: str = "meaning"
     """``meaning`` stages the canonical form of training code, ``bytes`` the file as it is."""
     where: Where | None = None
+    searched: tuple[str, ...] = ()
+    """The folders whose names decided what its patterns mean, workspace-relative."""
 
     @property
     def label(self) -> str:
@@ -175,4 +177,6 @@ class Workspace:
     hardware: Mapping[str, Hardware]
     toolchains: Mapping[str, Toolchain]
     read: tuple[str, ...] = ()
-    """Absolute paths of every file and folder that was read or listed to make this value: the no-op check watches them."""
+    """Absolute paths of every file and folder that was read to make this value, but for the models' own files."""
+    listed: tuple[str, ...] = ()
+    """Absolute paths of the folders in which packages were searched."""

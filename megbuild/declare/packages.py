@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -45,8 +45,10 @@ class Reader:
             for key in (*OutputTable.__struct_fields__, *self.catalogue.options.names)
         }
 
-    def package(self, package: Package, above: Inherited) -> tuple[list[Model], Inherited]:
-        """The models of a package, and what the packages below it inherit."""
+    def package(
+        self, package: Package, above: Inherited, wanted: Callable[[str, str], bool]
+    ) -> tuple[list[Model], Inherited]:
+        """The models of a package that are ``wanted``, by folder and name, and what the packages below it inherit."""
         place = package.place
         table = take(package.raw, FileTable, place, self.problems)
         if table is None:
@@ -64,6 +66,7 @@ class Reader:
         models = [
             self._model(name, raw, place.at("models", name), package.folder, above)
             for name, raw in table.models.items()
+            if wanted(package.folder, name)
         ]
         return [model for model in models if model], above
 
@@ -114,6 +117,7 @@ class Reader:
         above: Inherited,
     ) -> Model:
         files = self.files
+        files.tree.searched.clear()
         environment = above.environment if table.source else ""
         if table.environment:
             environment = files.file(table.environment, package, place.at("environment"))
@@ -141,6 +145,7 @@ class Reader:
             calibration=files.samples(table.calibration, package, place.at("calibration")) if table.calibration else (),
             hash=above.hash if isinstance(table.hash, UnsetType) else table.hash,
             where=place.key_of(),
+            searched=tuple(sorted(files.tree.searched)),
         )
 
     def _check_start(self, raw: dict[str, Any], name: str, place: Place) -> None:

@@ -38,6 +38,8 @@ class Tree:
 
     root: str
     listings: dict[str, Listing] = field(default_factory=dict)
+    searched: set[str] = field(default_factory=set)
+    """The folders whose names decided what globs match; whoever wants to know clears it before."""
 
     def absolute(self, path: str) -> str:
         """The path on this machine."""
@@ -78,6 +80,7 @@ class Tree:
 
     def folders_below(self, folder: str) -> Iterator[str]:
         """``folder`` and all folders in it that are neither hidden nor links, parents first."""
+        self.searched.add(folder)
         yield folder
         for name in sorted(self.listing(folder).folders):
             if not name.startswith("."):
@@ -100,6 +103,7 @@ class Tree:
                 yield from self._glob(path, rest)
         else:
             listing = self.listing(folder)
+            self.searched.add(folder)
             names = listing.folders | listing.links if rest else listing.files | listing.links
             matches = _matcher(head)
             for name in names:

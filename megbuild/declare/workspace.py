@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,10 @@ def _only(
     ]
 
 
-def packages(tree: Tree, ignore: tuple[str, ...], problems: list[Problem]) -> Iterator[Package]:
-    """Every package of the workspace, parents before children.
+def packages(
+    tree: Tree, ignore: tuple[str, ...], problems: list[Problem], leads: Callable[[str], bool]
+) -> Iterator[Package]:
+    """Every package of the workspace, parents before children, on the way to the wanted ones: ``leads`` tells by folder.
 
     Hidden folders, megbuild's own, node_modules, virtual environments, nested workspaces and links are passed over.
     """
@@ -160,7 +162,7 @@ def packages(tree: Tree, ignore: tuple[str, ...], problems: list[Problem]) -> It
         for name in sorted(listing.folders, reverse=True):
             if name[0] == "." or name in ("node_modules", "__pycache__") or (not folder and name in OURS):
                 continue
-            if not ignore or start + name not in ignore:
+            if (not ignore or start + name not in ignore) and leads(start + name):
                 pending.append(start + name)
 
 

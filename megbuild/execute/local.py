@@ -12,6 +12,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -51,9 +52,10 @@ class Local:
     say: Callable[[str], None]
     require_sandbox: bool = False
     expected: Sequence[Action] = ()
-    """The actions that may run, in the order of the graph: their zygotes start while the first action runs."""
+    """The actions that may run, in the order of the graph: what they need is installed and started ahead."""
     zygotes: Zygotes = field(init=False)
-    _installing: threading.Lock = field(default_factory=threading.Lock)
+    _installing: dict[str, threading.Lock] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
     _warned: bool = False
 
     def __post_init__(self) -> None:
@@ -107,8 +109,8 @@ class Local:
         raise AssertionError("the loop returns or raises")
 
     def _start_others(self, first: Kind) -> None:
-        """Start the zygotes that later actions will need, one after another, while this action's own one starts."""
-        with self._installing:
+        """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
+        with self._guard:
             expected, self.expected = self.expected, ()
         kinds: dict[Kind, None] = {}
         for action in expected:
@@ -118,6 +120,18 @@ class Local:
         others = [kind for kind in kinds if kind != first and kind.preload][: self.zygotes.most - 1]
         if others:
             threading.Thread(target=self.zygotes.start, args=(others,), daemon=True).start()
+
+    def _install_all(self) -> None:
+        """Install what is missing of the toolchains that will be needed, all at the same time."""
+        with self._guard:
+            toolchains = {action.toolchain: self.toolchains[action.toolchain] for action in self.expected}
+        for toolchain in toolchains.values():
+            if not installed(toolchain, self.cache):
+                threading.Thread(target=self._install, args=(toolchain,), daemon=True).start()
+
+    def _install(self, toolchain: Toolchain) -> None:
+        with suppress(MegbuildError), self._lock(toolchain):  # said when an action needs it
+            provision(toolchain, self.cache, self.say)
 
     def _judge(self, box: Box) -> None:
         """Say once when actions are not confined as they should be, or refuse to go on."""
@@ -134,8 +148,13 @@ class Local:
         toolchain = self.toolchains[action.toolchain]
         if there := installed(toolchain, self.cache):  # an action need not wait while another toolchain is installed
             return there
-        with self._installing:
+        self._install_all()
+        with self._lock(toolchain):
             return provision(toolchain, self.cache, self.say)
+
+    def _lock(self, toolchain: Toolchain) -> threading.Lock:
+        with self._guard:
+            return self._installing.setdefault(toolchain.digest, threading.Lock())
 
     def _failed(
         self, action: Action, toolchain: Installed, folder: Path, log: Path, ending: Ending, message: str = ""

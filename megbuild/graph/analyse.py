@@ -17,7 +17,7 @@ from megbuild.declare.models import InstalledRule, Model, Thresholds, Toolchain,
 from megbuild.errors import MegbuildError, Problem, fail
 from megbuild.graph import sources
 from megbuild.graph.actions import CORE, Action, Leaf, Product
-from megbuild.graph.code import Code, core_code, worker_code
+from megbuild.graph.code import Code, Remembered, core_code, worker_code
 from megbuild.graph.resolve import Step, Target, side_road, start_of
 from megbuild.rule import Scalar
 from megbuild.store.digests import digest_bytes
@@ -81,12 +81,23 @@ class _Draft:
     workspace: Workspace
     files: Files
     code: Code
+    core: tuple[Leaf, ...]
+    """The code leaves of what the core computes."""
+    remembered: Remembered
     actions: dict[str, Action] = field(default_factory=dict)
     toolchains: dict[str, Toolchain] = field(default_factory=dict)
     requests: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
     """The named inputs of each action that runs a worker."""
-    code_of: dict[tuple[str, ...], tuple[Leaf, ...]] = field(default_factory=dict)
-    """The code of each worker's function, which many actions have in common."""
+    codes: dict[tuple[str, str, str, tuple[str, ...]], tuple[Leaf, ...]] = field(default_factory=dict)
+    """The code that has been looked up."""
+
+    def code_of(self, rule: InstalledRule, function: str, toolchain: Toolchain) -> tuple[Leaf, ...]:
+        """The code of an action that calls a rule's function; looked up once for all models."""
+        wanted = (rule.folder, rule.rule.worker, function, toolchain.code)
+        if wanted not in self.codes:
+            with self.files.looking_for(""):  # all models
+                self.codes[wanted] = worker_code(self.files, self.code, *wanted, self.remembered)
+        return self.codes[wanted]
 
     def add(self, action: Action) -> str:
         """The action's id; another action that would take the same name gets a digest behind it."""
@@ -101,22 +112,34 @@ class _Draft:
 
 
 def analyse(
-    workspace: Workspace, targets: Iterable[Target], environments: Mapping[str, Toolchain], files: Files, code: Code
+    workspace: Workspace,
+    targets: Iterable[Target],
+    environments: Mapping[str, Toolchain],
+    files: Files,
+    code: Code,
+    remembered: Remembered | None = None,
 ) -> Graph:
     """The actions that make and verify ``targets``.
 
     :param environments: for every ``environment`` lock that a model names, MegEngine's toolchain with it added.
     :param code: where megbuild's own code lies that the results depend on.
+    :param remembered: what earlier builds found out about that code.
     :raises MegbuildError: with everything that the models' own files make impossible (MB210 to MB214).
     """
     draft = _Draft(
-        workspace, files, code, toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}}
+        workspace,
+        files,
+        code,
+        core_code(files, code),
+        {} if remembered is None else remembered,
+        toolchains={**workspace.toolchains, **{t.name: t for t in environments.values()}},
     )
     aims: list[Aim] = []
     problems: list[Problem] = []
     for target in targets:
         try:
-            aims.append(_aim(draft, target, environments))
+            with files.looking_for(target.model.label):
+                aims.append(_aim(draft, target, environments))
         except MegbuildError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
@@ -126,6 +149,8 @@ def analyse(
 
 def _aim(draft: _Draft, target: Target, environments: Mapping[str, Toolchain]) -> Aim:
     model = target.model
+    for folder in model.searched:
+        draft.files.listed(folder)
     environment = environments.get(model.environment)
     made = _start(draft, model)
     trail: list[str] = [made] if made else []
@@ -153,7 +178,7 @@ def _start(draft: _Draft, model: Model) -> str:
             summary=f"check {pinned.path}",
             model=model.label,
             toolchain=CORE,
-            inputs=(leaf, *core_code(draft.files, draft.code)),
+            inputs=(leaf, *draft.core),
             outputs=(ARTIFACT,),
             arguments=_core_arguments("delivered", {"sha256": pinned.sha256}),
             options={"sha256": pinned.sha256},
@@ -342,7 +367,7 @@ def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
         asked["not_run"] = f"{target.hardware.name} cannot run on the build machine"
     precision = dict(target.road[-1].options).get("precision", "") if target.road else ""
     options: dict[str, Scalar] = {**asked, "precision": precision}
-    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *core_code(draft.files, draft.code)]
+    inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *draft.core]
     if measured:
         inputs.append(Product("in/measures.json", measured, "measures.json"))
     draft.add(
@@ -398,12 +423,7 @@ def _worker_action(
         "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
-    which = (rule.folder, rule.rule.worker, function, *toolchain.code)
-    if which not in draft.code_of:
-        draft.code_of[which] = worker_code(
-            draft.files, draft.code, rule.folder, rule.rule.worker, function, toolchain.code
-        )
-    leaves = [*inputs, *draft.code_of[which]]
+    leaves = [*inputs, *draft.code_of(rule, function, toolchain)]
     leaves.append(Leaf("request.json", digest_bytes(content), "request", content=content, kind="request"))
     made = draft.add(
         Action(

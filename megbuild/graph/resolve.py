@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 from megbuild.declare.models import Hardware, InstalledRule, Model, Output, Workspace
 from megbuild.errors import MegbuildError, Problem
@@ -106,7 +107,7 @@ def _target(workspace: Workspace, model: Model, output: Output) -> Target:
 def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: Output) -> tuple[Step, ...]:
     """The road's steps with settled options.
 
-    :raises MegbuildError: MB202 for an option that no step of this road has or takes, MB203 for one that the next
+    :raises MegbuildError: MB202 for an option that no step of this road has, takes, or takes beside the others, MB203 for one that the next
         step forbids, MB204 for one that the next step requires and this one does not have.
     """
     problems = _unknown(label, road, output)
@@ -131,6 +132,9 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
                 problems.append(
                     Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where))
                 )
+        if not problems and (clash := edge.rule.refuses(SimpleNamespace(**values))):
+            place = next((output.places[name] for name in values if name in output.places), output.where)
+            problems.append(Problem("MB202", f"{label}: {edge.name} cannot do that: {clash}", "", place))
         settled.append(Step(edge, tuple(values.items())))
     if problems:
         raise MegbuildError(tuple(problems))

@@ -14,6 +14,7 @@ from megbuild.execute.builder import Builder
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.staging import Moved
 from megbuild.graph.actions import Action
+from megbuild.graph.plan import stale
 from megbuild.graph.stale import Verb
 
 ALL = [
@@ -24,7 +25,7 @@ LABELS = ["//:net@x86", "//:net@onnx", "//:net@chip"]
 
 
 def builder(toy: Any, prepared: pipeline.Prepared) -> Builder:
-    return pipeline._builder(prepared, toy.listen())
+    return pipeline._builder(prepared, stale(prepared.planned), toy.listen())
 
 
 def test_the_first_build_runs_everything_once(toy: Any) -> None:

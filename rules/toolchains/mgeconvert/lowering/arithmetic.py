@@ -9,7 +9,7 @@ import megengine.functional as F
 import numpy as np
 from megengine import Tensor
 
-from .values import Array, Shape, Value
+from .values import Array, Shape, Value, array_of
 
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 LOGICAL = ("and", "or", "xor")
@@ -75,13 +75,24 @@ def operand_type(kind: str, a: Value, b: Value, result: Tensor) -> np.dtype:
 
 def erf(x: Tensor) -> Tensor:
     """MegEngine has no error function of its own."""
-    return Tensor(np.vectorize(math.erf, otypes=[np.float32])(x.numpy()))
+    return Tensor(np.vectorize(math.erf, otypes=[np.float32])(array_of(x)))
 
 
 def convolution(
-    x: Tensor, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, dilation: Shape, groups: int
+    x: Tensor,
+    weight: Array,
+    bias: Optional[Array],
+    stride: Shape,
+    padding: Shape,
+    dilation: Shape,
+    groups: int,
+    answer: Optional[Tensor] = None,
 ) -> Tensor:
-    """Over one to three axes."""
+    """Over one to three axes; ``answer`` is taken where it is of the shape that these sizes give."""
+    parts = zip(x._tuple_shape[2:], weight.shape[2:], stride, padding, dilation)
+    spatial = ((n + 2 * pad - apart * (kernel - 1) - 1) // step + 1 for n, kernel, step, pad, apart in parts)
+    if answer is not None and answer._tuple_shape == (x._tuple_shape[0], weight.shape[0], *spatial):
+        return answer
     function = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[weight.ndim]
     sizes = (stride, padding, dilation) if weight.ndim > 3 else (stride[0], padding[0], dilation[0])
     return function(x, Tensor(_grouped(weight, groups)), _shaped(bias, weight.ndim), *sizes, groups)
@@ -96,9 +107,17 @@ def deconvolution(
     output_padding: Shape,
     dilation: Shape,
     groups: int,
+    answer: Optional[Tensor] = None,
 ) -> Tensor:
-    """Over two or three axes."""
+    """Over two or three axes; ``answer`` is taken where it is of the shape that these sizes give."""
+    parts = zip(x._tuple_shape[2:], weight.shape[2:], stride, padding, output_padding, dilation)
+    spatial = (
+        (n - 1) * step - 2 * pad + apart * (kernel - 1) + extra + 1 for n, kernel, step, pad, extra, apart in parts
+    )
+    if answer is not None and answer._tuple_shape == (x._tuple_shape[0], weight.shape[1] * groups, *spatial):
+        return answer
     function = {4: F.conv_transpose2d, 5: F.conv_transpose3d}[weight.ndim]
+    x = F.reshape(F.reshape(x, (-1,)), x._tuple_shape)  # it takes no view with gaps, as of some of the channels
     sizes = (stride, padding, output_padding, dilation)
     return function(x, Tensor(_grouped(weight, groups)), _shaped(bias, weight.ndim), *sizes, groups)
 

@@ -30,6 +30,9 @@ class Primitives(Emission):
     """What the format has operations for, of: bicubic, cumsum, erf, exclusive_average, gather,
     grouped_deconvolution, resize, softmax (over any axis)."""
 
+    answer: Optional[Tensor] = None
+    """What the next convolution gives, where MegEngine has computed it already: nothing else takes as long."""
+
     # Elementwise -----------------------------------------------------------------------------------------------------
 
     def binary(self, kind: str, a: Operand, b: Operand) -> Value:
@@ -228,9 +231,11 @@ class Primitives(Emission):
         groups: int,
     ) -> Value:
         """Cross-correlation over one to three spatial axes with symmetric padding."""
+        answer, self.answer = self.answer, None
         if weight.ndim - 2 not in self.convolution_ranks:
             return decompositions.convolution(self, x, weight, bias, stride, padding, dilation, groups)
-        result = arithmetic.convolution(x.tensor, weight, bias, stride, padding, dilation, groups)
+        sizes = (stride, padding, dilation)
+        result = arithmetic.convolution(x.tensor, weight, bias, *sizes, groups, answer)
         y = self.emit_convolution(x, weight, bias, stride, padding, dilation, groups, result)
         y.origin = Convolved(x, weight, bias, stride, padding, dilation, groups, self.path)
         return y
@@ -247,6 +252,7 @@ class Primitives(Emission):
         groups: int,
     ) -> Value:
         """Transposed convolution over two or three spatial axes."""
+        answer, self.answer = self.answer, None
         if groups > 1 and "grouped_deconvolution" not in self.native:
             parts = decompositions.groups(self, x, weight, bias, groups)
             return self.concat(
@@ -256,7 +262,8 @@ class Primitives(Emission):
             return decompositions.deconvolution(
                 self, x, weight, bias, stride, padding, output_padding, dilation, groups
             )
-        result = arithmetic.deconvolution(x.tensor, weight, bias, stride, padding, output_padding, dilation, groups)
+        sizes = (stride, padding, output_padding, dilation)
+        result = arithmetic.deconvolution(x.tensor, weight, bias, *sizes, groups, answer)
         return self.emit_deconvolution(x, weight, bias, stride, padding, output_padding, dilation, groups, result)
 
     def takes_deconvolution(self, weight: Array, padding: Shape, output_padding: Shape, dilation: Shape) -> bool:

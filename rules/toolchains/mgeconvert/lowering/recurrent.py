@@ -10,7 +10,7 @@ import numpy as np
 
 from .primitives import Primitives
 from .table import module
-from .values import Array, Unsupported, Value, constant
+from .values import Array, Unsupported, Value, array_of, constant
 
 State = Tuple[Value, ...]
 """(h,), or (h, c) of an LSTM; each (batch, hidden)."""
@@ -47,7 +47,7 @@ def _lstm_step(p: Primitives, given: Value, cell: Cell, state: Optional[State], 
 
 def _cells(own: Any, gates: int) -> List[Cell]:
     """The cells of all layers and directions out of the flat weights: all W and U, then all biases, cell by cell."""
-    flat, hidden, at = own._flatten_weights.numpy().reshape(-1), own.hidden_size, 0
+    flat, hidden, at = array_of(own._flatten_weights).reshape(-1), own.hidden_size, 0
     cells = []
     for layer in range(own.num_layers):
         for _ in range(own.num_directions):
@@ -120,7 +120,7 @@ def lstm(
 
 def _of_cell(own: Any) -> Cell:
     bias = None if own.bias_ih is None else (own.bias_ih.numpy() + own.bias_hh.numpy()).reshape(-1)
-    return Cell(own.weight_ih.numpy(), own.weight_hh.numpy(), bias)
+    return Cell(array_of(own.weight_ih), array_of(own.weight_hh), bias)
 
 
 @module(M.RNNCell)
