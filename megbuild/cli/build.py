@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from getopt import GetoptError, gnu_getopt
@@ -78,6 +79,7 @@ class Build(Command):  # type: ignore[misc]
 
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
+    collect_less()
     if params["jobs"] < 0:
         raise fail("MB401", f"--jobs is {params['jobs']}: it must be at least 1", "leave it out for one per core")
     summary = params["summary"]
@@ -90,6 +92,11 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
         print(looked.note.summary)
         return 0
     return _build(labels, params["jobs"], params["keep_going"], summary, looked)
+
+
+def collect_less() -> None:
+    """Look for garbage in cycles seldom: a graph is large, frozen, and needed to the end."""
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def build_labels(labels: list[str]) -> int:
