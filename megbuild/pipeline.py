@@ -21,8 +21,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from megbuild.declare.labels import Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
@@ -64,8 +65,7 @@ Schedule = Callable[[Mapping[str, Planned], Graph, Builder], Mapping[str, Action
 """Runs the stale actions by ``Builder.ensure``, each after those it needs; gives those that failed."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What the user asked for: label patterns, and the folder they stand in.
 
     ``looked`` is what the fast path found to have moved since all of it was up to date: when that matters to some
@@ -84,8 +84,7 @@ class Asked:
         return "\0".join((str(self.start), *self.patterns))
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A build up to its plan: nothing has run yet."""
 
     workspace: Workspace
@@ -106,8 +105,7 @@ class Prepared:
         return Path(self.workspace.root)
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """A finished build: a row per label, what failed, and how long it took in seconds."""
 
     rows: tuple[Row, ...]

@@ -1,7 +1,7 @@
 """Builds the workspace in the current folder for the first time, in this process, and says what that cost as JSON.
 
 Everything is megbuild's own (load, plan, schedule, store, publish, record) but two things: an action is a hash of what
-it reads, computed here, because a hundred thousand processes would measure the kernel; and nothing waits for the disk.
+it reads (with as many bytes behind it as the command line says), computed here, because a hundred thousand processes would measure the kernel; and nothing waits for the disk.
 Runs in megbuild's environment.
 """
 
@@ -11,35 +11,36 @@ import hashlib
 import json
 import os
 import resource
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from megbuild import pipeline
-from megbuild.execute.builder import Builder, Done
+from megbuild.execute.builder import Builder, Done, Ran
 from megbuild.execute.failure import ActionFailed
-from megbuild.graph.actions import Action, Outputs
+from megbuild.graph.actions import Action
 from megbuild.graph.analyse import Graph
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.graph.plan import Planned
 from megbuild.graph.reasons import Reason
 from megbuild.store.content import ContentStore
-from megbuild.store.digests import Digest
 
 
 class Hashing:
-    """A runner whose actions make a text of what they read."""
+    """A runner whose actions make a text of what they read, with ``size`` bytes that look random behind it."""
 
-    def __init__(self, content: ContentStore) -> None:
-        self.content = content
+    def __init__(self, content: ContentStore, size: int) -> None:
+        self.content, self.size = content, size
 
-    def run(self, action: Action, now: Fingerprint) -> tuple[Outputs, Digest]:
+    def run(self, action: Action, now: Fingerprint) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         told = hashlib.sha256(repr(sorted((p, d.sha256) for p, d in now.staged.items())).encode()).hexdigest()
-        made = {f"artifact/{name}": self.content.put_bytes(f"{name} {told}\n".encode()) for name in action.artifact}
+        more = hashlib.shake_256(told.encode()).digest(self.size)
+        made = {f"artifact/{n}": self.content.put_bytes(f"{n} {told}\n".encode() + more) for n in action.artifact}
         notes = [name for name in action.outputs if name != "artifact"]
         made |= {name: self.content.put_bytes(f"{name} {told}\n".encode()) for name in notes}
-        return dict(sorted(made.items())), self.content.put_bytes(b"log")
+        return Ran(dict(sorted(made.items())), self.content.put_bytes(b"log"))
 
     def stop(self) -> None:
         """Nothing runs beside this."""
@@ -71,7 +72,8 @@ def in_order(stale: Mapping[str, Planned], graph: Graph, builder: Builder) -> Ma
 def main() -> None:
     """Build, and print the cost."""
     os.fsync = os.fdatasync = lambda descriptor: None
-    pipeline.Local = lambda *given: Hashing(given[3])  # type: ignore[assignment, misc, return-value]
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    pipeline.Local = lambda *given: Hashing(given[3], size)  # type: ignore[assignment, misc, return-value]
     marks = {"import": time.process_time()}
     prepare = pipeline.prepare
 

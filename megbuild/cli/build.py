@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
 from getopt import GetoptError, gnu_getopt
@@ -94,6 +95,7 @@ class Build(Command):  # type: ignore[misc]
 
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
+    collect_less()
     for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
         if params[option] < 0:
             raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
@@ -107,6 +109,11 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
         print(looked.note.summary)
         return 0
     return _build(labels, params, looked)
+
+
+def collect_less() -> None:
+    """Look for garbage in cycles seldom: a graph is large, frozen, and needed to the end."""
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def build_labels(labels: list[str]) -> int:

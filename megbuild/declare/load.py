@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from megbuild.declare import hardware, rules, toolchains, workspace
 from megbuild.declare.files import Files
@@ -78,8 +79,7 @@ def here(root: str, folder: Path) -> str:
     return "/".join(resolved.relative_to(root).parts) if resolved.is_relative_to(root) else ""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What has to be read: the packages that ``patterns`` mean (all, without), and in them the models ``only`` (all)."""
 
     patterns: tuple[Pattern, ...] | None = None

@@ -16,11 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+
 Kind = Literal["file", "folder", "missing", "outside"]
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The names in a folder; links stand apart, because they may lead anywhere."""
 
     files: AbstractSet[str] = frozenset()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from megbuild.declare import schema, toml_file
 from megbuild.declare.complaints import take
@@ -22,16 +23,14 @@ OURS = ("out",)
 """Folders at the root that megbuild itself fills; its hidden ones are skipped as all hidden folders are."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the file at the root says about the workspace."""
 
     default: tuple[str, ...] = EVERYTHING
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(Struct, frozen=True):
     """A folder with a MODELS.toml, and the raw tables of that file."""
 
     folder: str

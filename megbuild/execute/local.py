@@ -71,7 +71,7 @@ class Local:
         if not ending.well:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
-            outputs = collect(action, now, self.content, folder)
+            outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
         except MegbuildError as error:
             message = str(error).removeprefix(f"{action.id}: ")
             raise self._failed(action, toolchain, folder, log, ending, message) from None

@@ -69,15 +69,18 @@ def _copy(leaf: Leaf, target: Path) -> None:
         raise Moved(leaf.said)
 
 
-def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path) -> Outputs:
+def collect(
+    action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path, *, sealed: bool = False
+) -> Outputs:
     """Put what the action made into the store.
 
+    :param sealed: the action could write to its own folders only, so its inputs need not be looked at.
     :raises MegbuildError: MB403 for a declared output that is missing, MB404 for a file that it left beside its
         outputs or that is no plain file, MB405 for an input that it changed or removed.
     """
     made: dict[str, Path] = {}
     kept: set[str] = set()
-    for path in sorted(_files(folder)):
+    for path in sorted(_files(folder / "out" if sealed else folder)):
         inside = path.relative_to(folder).as_posix()
         top, _, rest = inside.partition("/")
         if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
@@ -105,7 +108,7 @@ def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, fol
                 "write outputs to out/, scratch files to $TMPDIR",
                 status=FAILED,
             )
-    if gone := sorted(fingerprint.staged.keys() - kept):
+    if not sealed and (gone := sorted(fingerprint.staged.keys() - kept)):
         raise fail(
             "MB405",
             f"{action.id}: the action removed its input {gone[0]}",

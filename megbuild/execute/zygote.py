@@ -149,7 +149,8 @@ class Zygote:
         told = json.loads(answer)
         if "failed" in told:
             raise Dead(f"the box cannot be made: {told['failed']}")
-        return Ending(os.waitstatus_to_exitcode(told["status"]), limit, told["cpu"], told["memory"])
+        status, sealed = os.waitstatus_to_exitcode(told["status"]), self.box.confined == NAMESPACES
+        return Ending(status, limit, told["cpu"], told["memory"], sealed)
 
     def stop(self) -> None:
         """End it with everything below it; when this returns all of that is gone."""

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from megbuild.declare.models import InstalledRule, Model, Thresholds, Toolchain, Workspace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from megbuild.declare.models import InstalledRule, Model, Toolchain, Workspace
 from megbuild.errors import MegbuildError, Problem, fail
 from megbuild.graph import sources
 from megbuild.graph.actions import CORE, Action, Leaf, Product
@@ -33,8 +36,7 @@ WEIGHTS = "weights"
 """The format without inputs and results of its own: it has no I/O to be checked."""
 
 
-@dataclass(frozen=True)
-class Aim:
+class Aim(Struct, frozen=True):
     """A target with the actions that end in it: the artifact's, the measurement's ('' when it does not run here)."""
 
     target: Target
@@ -52,8 +54,7 @@ class Aim:
         return self.target.road[-1].rule.rule.files if self.target.road else (f".{self.target.hardware.format}",)
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """The actions by id, each after those it needs, and the aims they serve."""
 
     actions: Mapping[str, Action]
@@ -358,9 +359,7 @@ def _measure(draft: _Draft, target: Target, made: str, expected: str) -> str:
 
 def _verdict(draft: _Draft, target: Target, made: str, measured: str) -> None:
     """The verdict of an output: thresholds and budget against the measures; computed by the core."""
-    asked = {
-        f"verify.{f.name}": v for f in fields(Thresholds) if (v := getattr(target.output.verify, f.name)) is not None
-    }
+    asked = {f"verify.{name}": value for name, value in asdict(target.output.verify).items() if value is not None}
     if target.output.budget.size_mb is not None:
         asked["budget.size_mb"] = target.output.budget.size_mb
     if target.hardware.runs_here is False:
@@ -515,7 +514,7 @@ def _stem(name: str) -> str:
 
 
 def _renamed(action: Action, id: str) -> Action:
-    return Action(**{**{f.name: getattr(action, f.name) for f in fields(action)}, "id": id})
+    return replace(action, id=id)
 
 
 class _Namespace:

@@ -6,8 +6,9 @@ They are inputs like any other, so a changed rule makes its artifacts stale and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from megbuild.graph import sources
 from megbuild.graph.actions import Leaf
@@ -26,8 +27,7 @@ MODULES = {"train": "train", "expect": "expect", "measure": "measure"}
 """The module of megbuild's part that drives a worker's function; ``make`` drives all others."""
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(Struct, frozen=True):
     """megbuild's own code that results depend on, as absolute paths.
 
     ``worker`` is the folder of what runs inside every toolchain, ``core`` the files of what the core computes itself.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
+
+from msgspec import Struct
 
 from megbuild.declare.models import Hardware, InstalledRule, Model, Output, Workspace
 from megbuild.errors import MegbuildError, Problem
@@ -18,8 +19,7 @@ from megbuild.graph import routes
 from megbuild.rule import Scalar
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One rule of a road with the options it will run with, sorted by name."""
 
     rule: InstalledRule
@@ -33,8 +33,7 @@ class Step:
         return "-".join([self.rule.rule.produces, *chosen])
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """An output to make: its model, its hardware and the road from the model's start."""
 
     model: Model

@@ -96,7 +96,7 @@ def conv_transpose_module(p: Primitives, own: Any, x: Value) -> Value:
     return lower(p, x, own.weight, own.bias, own.stride, own.padding, extra, own.dilation, own.groups)
 
 
-CONVOLUTIONS.update((*_CONVOLUTIONS.values(), *_DECONVOLUTIONS.values(), conv_module, conv_transpose_module))
+CONVOLUTIONS.update((*_CONVOLUTIONS.values(), conv_module))
 
 
 @module(M.ConvRelu2d)

@@ -252,7 +252,6 @@ class Primitives(Emission):
         groups: int,
     ) -> Value:
         """Transposed convolution over two or three spatial axes."""
-        answer, self.answer = self.answer, None
         if groups > 1 and "grouped_deconvolution" not in self.native:
             parts = decompositions.groups(self, x, weight, bias, groups)
             return self.concat(
@@ -262,8 +261,7 @@ class Primitives(Emission):
             return decompositions.deconvolution(
                 self, x, weight, bias, stride, padding, output_padding, dilation, groups
             )
-        sizes = (stride, padding, output_padding, dilation)
-        result = arithmetic.deconvolution(x.tensor, weight, bias, *sizes, groups, answer)
+        result = arithmetic.deconvolution(x.tensor, weight, bias, stride, padding, output_padding, dilation, groups)
         return self.emit_deconvolution(x, weight, bias, stride, padding, output_padding, dilation, groups, result)
 
     def takes_deconvolution(self, weight: Array, padding: Shape, output_padding: Shape, dilation: Shape) -> bool:

@@ -25,7 +25,7 @@ OPERATORS: Dict[str, Handler] = {}
 
 
 CONVOLUTIONS: Set[Handler] = set()
-"""Handlers of operations that are one convolution, or one transposed convolution, and nothing else."""
+"""Handlers of operations that are one convolution and nothing else."""
 
 
 def function(*functions: Any) -> Callable[[H], H]:

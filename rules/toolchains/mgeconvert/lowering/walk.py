@@ -22,11 +22,10 @@ from megengine.traced_module.node import ModuleNode, Node, TensorNode
 from megbuild_worker.job import Refusal
 
 from . import substitutes, table
+from .arithmetic import TOLERANCE
 from .primitives import Primitives
 from .values import SMALL, Array, Unsupported, Value, array_of
 
-TOLERANCE = 1e-4
-"""How far a lowering may be off, as a part of the largest magnitude that MegEngine gives: rounding in another order."""
 BLOCK = 1 << 18
 """Elements that are compared at once."""
 BY_SHAPE = (F.zeros_like, F.ones_like, F.full_like)
