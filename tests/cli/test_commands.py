@@ -31,7 +31,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [("build",), ("why", "//a:b"), ("schema",), ("graph",), ("toolchain",), ("forget", "//a:b")]
+    "words",
+    [
+        ("build",),
+        ("why", "//a:b"),
+        ("schema",),
+        ("graph",),
+        ("hardware",),
+        ("doctor",),
+        ("toolchain",),
+        ("forget", "//a:b"),
+    ],
 )
 def test_outside_a_workspace(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = doit(tmp_path, *words)
@@ -52,6 +62,9 @@ def test_outside_a_workspace(tmp_path: Path, words: tuple[str, ...]) -> None:
         (("build", ""), "an argument is empty [MB401]"),
         (("why",), "doit why needs a label [MB401]"),
         (("schema", "more"), "doit schema takes no 'more' [MB401]"),
+        (("doctor", "more"), "doit doctor takes no 'more' [MB401]"),
+        (("hardware", "x86", "cuda"), "doit hardware takes one name [MB401]"),
+        (("hardware", "x87"), 'there is no hardware "x87" [MB115]'),
         (("graph", "more"), "doit graph takes no 'more' [MB401]"),
         (("toolchain", "instal"), "doit toolchain has no instal [MB401]"),
         (("toolchain", "sync", "megengin"), "there is no toolchain megengin [MB341]\n  hint: did you mean"),
