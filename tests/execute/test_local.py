@@ -51,6 +51,7 @@ def run(runner: Local, code: str, staged: str = CANONICAL) -> bytes:
 def test_the_environment_is_what_is_declared(runner: Local) -> None:
     answer = run(runner, "import os; open('out/answer.txt', 'w').write(repr(dict(os.environ)))").decode()
     assert set(eval(answer)) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "PYTHONHASHSEED", "DECLARED"}
+    runner.stop()
     assert not list((runner.folder / "actions").iterdir())
 
 
