@@ -91,7 +91,7 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
     if looked and looked.unchanged:
         print(looked.note.summary)
         return 0
-    return _build(labels, params["jobs"], params["keep_going"], summary, looked)
+    return build_once(labels, params["jobs"], params["keep_going"], summary, looked)
 
 
 def collect_less() -> None:
@@ -103,12 +103,13 @@ def build_labels(labels: list[str]) -> int:
     """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
     from megbuild.cli.guard import guarded
 
-    return guarded(lambda: _build(labels))
+    return guarded(lambda: build_once(labels))
 
 
-def _build(
+def build_once(
     labels: list[str], jobs: int = 0, keep_going: bool = False, summary: str = "", looked: Looked | None = None
 ) -> int:
+    """Build what was asked for, and show it; the exit status. ``looked`` is what the fast path has found to have moved."""
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
