@@ -17,6 +17,7 @@ from doit.cmd_base import Command
 from megbuild.cli.build import JOBS, KEEP_GOING
 from megbuild.errors import MegbuildError, fail
 from megbuild.store import noop
+from megbuild.store.digests import stamp
 from megbuild.store.files import Files
 
 _WAKES_MS = 1000
@@ -81,20 +82,30 @@ def _watch(labels: list[str], jobs: int, keep_going: bool) -> int:
     root = find(Path.cwd())
     folders: tuple[str, ...] = ()
     looked = look_here(labels)
+    built = _stamps(root, looked)
     while True:
         if looked and looked.unchanged:
             print(looked.note.summary, flush=True)
         else:
+            built = _stamps(root, looked)
             _build(labels, jobs, keep_going, looked)
             looked = look_here(labels)
-        seen = Seen(root, looked.note) if looked else None
-        folders = seen.folders() if seen else folders or _all_folders(root)
-        print(f"watching {len(folders)} folders; Ctrl-C ends it", flush=True)
         try:
-            looked = _next(root, changes(folders), seen, labels)
+            seen = Seen(root, looked.note) if looked else None
+            folders = seen.folders() if seen else folders or _all_folders(root)
+            print(f"watching {len(folders)} folders; Ctrl-C ends it", flush=True)
+            looked = _next(root, changes(folders), seen, labels, built)
         except KeyboardInterrupt:
             print("watch ended", flush=True)
             return 0
+
+
+def _stamps(root: str, looked: noop.Looked | None) -> object:
+    """What the paths that have moved look like now."""
+    if looked is None:
+        return None
+    paths = looked.note.paths()
+    return [(path, stamp(os.path.join(root, path))) for path in (*(paths[at] for at in looked.moved), *looked.came)]
 
 
 def _build(labels: list[str], jobs: int, keep_going: bool, looked: noop.Looked | None) -> None:
@@ -107,8 +118,13 @@ def _build(labels: list[str], jobs: int, keep_going: bool, looked: noop.Looked |
         print(error, file=sys.stderr, flush=True)
 
 
-def _next(root: str, rounds: Iterator[set[str]], seen: Seen | None, labels: list[str]) -> noop.Looked | None:
-    """Wait until something has moved; what has, or None when that has to be found out by the build."""
+def _next(
+    root: str, rounds: Iterator[set[str]], seen: Seen | None, labels: list[str], built: object
+) -> noop.Looked | None:
+    """Wait until something has moved; what has, or None when that has to be found out by the build.
+
+    ``built`` are the stamps of what had moved when a build began that may have failed: they alone are no news.
+    """
     from megbuild.cli.fast import look_here
 
     declares = Files(Path(root)).declares
@@ -117,6 +133,8 @@ def _next(root: str, rounds: Iterator[set[str]], seen: Seen | None, labels: list
         if first:  # what was saved before the watcher stood
             first = False
             looked = look_here(labels)
+            if not changed and _stamps(root, looked) == built:
+                continue
         elif not changed:
             continue
         else:
@@ -125,7 +143,7 @@ def _next(root: str, rounds: Iterator[set[str]], seen: Seen | None, labels: list
             return None
         if looked and not looked.unchanged and looked.models(declares) != set():
             return looked
-        if changed and looked:
+        if looked and (changed or not looked.unchanged):
             print("nothing is stale", flush=True)
     raise KeyboardInterrupt  # the watcher was stopped
 
