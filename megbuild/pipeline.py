@@ -120,12 +120,14 @@ class Report(Struct, frozen=True):
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     """Everything that can be known before the first action starts: load, resolve, analyse, check, plan."""
     note, models = _narrowed(asked)
-    workspace = load(asked.start, asked.patterns if models is None else sorted(models), models)
+    workspace = load(asked.start, asked.patterns, models)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
     for path in workspace.listed:
         memory.files.watch_folder(_inside(path, workspace.root))
+    for path in asked.looked.folders() if note and asked.looked else ():
+        memory.files.watch_folder(path)
     targets = resolve(workspace, _selected(workspace, asked, models))
     graph = analyse(
         workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
@@ -145,7 +147,7 @@ def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
     if looked is None or looked.unchanged or not stands(root, looked.note):
         return None, None
     models = looked.models(Files(Path(root)).declares)
-    return (looked.note, models) if models else (None, None)
+    return (None, None) if models is None else (looked.note, models)
 
 
 def _environments(workspace: Workspace, targets: Sequence[Target], files: Files) -> dict[str, Toolchain]:
@@ -172,7 +174,9 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
             builder.runner.stop()
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
-        moved = record(prepared.memory, prepared.planned, builder.done, _upshot(asked, prepared) if complete else None)
+        upshot = _upshot(asked, prepared) if complete else None
+        narrowed = asked.selection if prepared.note else None
+        moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others)
 

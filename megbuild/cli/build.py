@@ -96,9 +96,7 @@ class Build(Command):  # type: ignore[misc]
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
     collect_less()
-    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
-        if params[option] < 0:
-            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
+    check_limits(params)
     summary = params["summary"]
     if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
         raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
@@ -108,7 +106,14 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
     if looked and looked.unchanged:
         print(looked.note.summary)
         return 0
-    return _build(labels, params, looked)
+    return build_once(labels, params, looked)
+
+
+def check_limits(params: Mapping[str, Any]) -> None:
+    """Refuse what no machine has."""
+    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
+        if params[option] < 0:
+            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
 
 
 def collect_less() -> None:
@@ -120,10 +125,11 @@ def build_labels(labels: list[str]) -> int:
     """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
     from megbuild.cli.guard import guarded
 
-    return guarded(lambda: _build(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
+    return guarded(lambda: build_once(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
 
 
-def _build(labels: list[str], params: Mapping[str, Any], looked: Looked | None = None) -> int:
+def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | None = None) -> int:
+    """Build what was asked for, and show it; the exit status. ``looked`` is what the fast path has found to have moved."""
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
@@ -137,7 +143,7 @@ def _build(labels: list[str], params: Mapping[str, Any], looked: Looked | None =
         report = build(asked, listener, Scheduler(machine, params["keep_going"]))
     for failure in report.failed:
         print(failure, file=sys.stderr)
-    if summary := params["summary"]:
+    if summary := params.get("summary"):
         Path(summary).write_text(as_json(report.rows, report.seconds))
     table.show(report.rows, report.seconds, report.others)
     if report.moved:
