@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import Command
 
 from megbuild.cli.fast import answer
-from megbuild.errors import USAGE, Problem, fail
+from megbuild.cli.mixed import mixed
+from megbuild.errors import fail
 
 JOBS = {
     "name": "jobs",
@@ -77,13 +77,7 @@ class Build(Command):  # type: ignore[misc]
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit with the words after ``build``. doit takes options before labels only; here they may mix."""
-        try:
-            options, labels = gnu_getopt(in_args, self.cmdparser.get_short(), self.cmdparser.get_long())
-        except GetoptError as error:
-            print(Problem("MB401", f"doit build: {error}", "doit help build"), file=sys.stderr)
-            return USAGE
-        given = [f"{name}={value}" if value and name.startswith("--") else name + value for name, value in options]
-        return int(super().parse_execute([*given, "--", *labels]))
+        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

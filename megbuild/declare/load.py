@@ -42,7 +42,8 @@ def load(start: Path, *, builtin: Path | None = None) -> Workspace:
     own_hardware = Path(root, hardware.OWN) if tree.kind(hardware.OWN) == "file" else None
     devices = hardware.catalogue(builtin / hardware.BUILTIN, own_hardware, options, formats, problems)
     files = Files(tree, problems)
-    models, packages = _models(tree, settings, Reader(files, Catalogue(options, devices, formats), problems))
+    reader = Reader(files, Catalogue(options, devices, formats), problems)
+    models, packages = _models(tree, settings, reader)
     problems.extend(_nested(models))
     if problems:
         raise MegbuildError(_sorted(problems))
@@ -55,6 +56,7 @@ def load(start: Path, *, builtin: Path | None = None) -> Workspace:
         rules=found.rules,
         hardware=devices,
         toolchains=environments,
+        releases=tuple(reader.releases.values()),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
     )
 

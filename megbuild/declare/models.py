@@ -165,6 +165,27 @@ class InstalledRule:
 
 
 @dataclass(frozen=True)
+class Release:
+    """A declared release: which labels one bundle holds. Label patterns are relative to ``package``.
+
+    ``version`` is the version itself, ``file:PATH`` (the first line of that file) or ``tag:PREFIX`` (what follows the
+    prefix in a git tag of the commit); empty where the command line must say it. ``notes`` and ``licences`` are
+    workspace-relative paths, the latter with globs. ``repository`` is where the receiver finds the sources.
+    """
+
+    package: str
+    name: str
+    labels: tuple[str, ...]
+    version: str = ""
+    notes: str = ""
+    licences: tuple[str, ...] = ()
+    allow_not_run: tuple[str, ...] = ()
+    """Patterns of outputs that may be released though the build machine cannot run them."""
+    repository: str = ""
+    where: Where | None = None
+
+
+@dataclass(frozen=True)
 class Workspace:
     """Everything declared, in one frozen value."""
 
@@ -174,5 +195,6 @@ class Workspace:
     rules: tuple[InstalledRule, ...]
     hardware: Mapping[str, Hardware]
     toolchains: Mapping[str, Toolchain]
+    releases: tuple[Release, ...] = ()
     read: tuple[str, ...] = ()
     """Absolute paths of every file and folder that was read or listed to make this value: the no-op check watches them."""
