@@ -110,7 +110,9 @@ def unpack(archive: Path, to: Path) -> Path:
             target = to / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (Unsound, Unable):
+        raise
+    except Exception as error:  # each library has its own; all of them mean the same here
         raise Unsound(f"{archive.name} is damaged: {error}") from None
     tops = {name.split("/")[0] for name in names}
     if tops != {_plain_name(archive.name)}:
@@ -148,10 +150,7 @@ def _decompressed(archive: Path) -> Any:
         import zstandard
     except ImportError:
         raise Unable("unpack the archive first (tar --zstd -xf FILE): this Python cannot read zstd") from None
-    try:
-        return zstandard.open(archive, "rb")
-    except zstandard.ZstdError as error:
-        raise Unsound(f"{archive.name} is damaged: {error}") from None
+    return zstandard.open(archive, "rb")
 
 
 def _plain_name(name: str) -> str:
@@ -386,16 +385,21 @@ def check_results(folder: Path, manifest: Any) -> Iterator[str]:
         if not golden or artifact["verdict"]["state"] == "not run":
             yield "note: {} was not run: {}".format(label, "it needs its device" if golden else "no golden inputs")
             continue
-        feeds, wanted = (
-            {name: numpy.load(str(folder / path), allow_pickle=False) for name, path in golden[kind].items()}
-            for kind in ("inputs", "results")
-        )
+        try:
+            feeds, wanted = (
+                {name: numpy.load(str(folder / path), allow_pickle=False) for name, path in golden[kind].items()}
+                for kind in ("inputs", "results")
+            )
+        except (OSError, ValueError) as error:
+            raise Unsound(f"the golden samples of {artifact['model']} cannot be read: {error}") from None
         try:
             given = _RUNTIMES[artifact["format"]](folder / artifact["files"][0]["path"], feeds, artifact["io"])
         except KeyError:
             yield "note: {} was not run: no runtime for {}".format(label, artifact["format"])
         except ImportError as missing:
             yield f"note: {label} was not run: {missing.name} is not installed"
+        except Exception as error:
+            raise Unsound(f"{label} cannot be run: {error}") from None
         else:
             yield f"{label} runs: lowest cosine {_compare(artifact, given, wanted, numpy):.6f}"
 

@@ -46,6 +46,6 @@ def _keeping(feeds: Iterator[samples.Feed], kept: list[samples.Feed]) -> Iterato
 
 
 def _save(folder: Path, arrays: dict[str, list[Any]]) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, stacked in arrays.items():
         np.save(folder / f"{name}.npy", np.stack(stacked), allow_pickle=False)
