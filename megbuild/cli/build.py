@@ -63,6 +63,16 @@ REQUIRE_SANDBOX = {
 }
 
 
+LOCKED = {
+    "name": "locked",
+    "short": "",
+    "long": "locked",
+    "type": bool,
+    "default": False,
+    "help": "fail where anything is not as MODELS.lock says",
+}
+
+
 class Build(Command):  # type: ignore[misc]
     """The command plug-in; its work is :func:`megbuild.pipeline.build`."""
 
@@ -70,7 +80,7 @@ class Build(Command):  # type: ignore[misc]
     doc_purpose = "make every stale artifact of the models, verified"
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
-    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
+    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX, LOCKED)
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
@@ -93,6 +103,10 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
     summary = params["summary"]
     if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
         raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
+    if params["locked"]:
+        from megbuild.cli.lock import check_lock
+
+        check_lock()
     if params["dry_run"]:
         return _dry_run(labels)
     if not summary and (text := answer(labels)) is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import Command
 
-from megbuild.cli.build import JOBS
+from megbuild.cli.build import JOBS, LOCKED
 from megbuild.cli.mixed import mixed
 from megbuild.errors import FAILED, fail
 
@@ -54,6 +54,7 @@ class Release(Command):  # type: ignore[misc]
         _text("signature", "of verify: the signed statements, when not beside the file"),
         _flag("rebuild", "of verify: build the commit again and compare bit by bit"),
         JOBS,
+        LOCKED,
     )
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
@@ -76,6 +77,10 @@ def _release(words: list[str], params: Mapping[str, Any]) -> int:
 
     if params["sign"]:
         private_key(params["sign"])  # what is wrong with it is said before anything is built
+    if params["locked"]:
+        from megbuild.cli.lock import check_lock
+
+        check_lock()
     begun = _now()
     workspace = load(Path.cwd())
     release = chosen(workspace, words, params["name"])

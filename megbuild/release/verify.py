@@ -234,7 +234,7 @@ def check_provenance(folder: Path, manifest: Any) -> dict[str, Any]:
             about = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
             built = statement["predicate"]["buildDefinition"]
             parameters = built["externalParameters"]
-            needed = {one["name"]: one["digest"] for one in built["resolvedDependencies"]}
+            needed = {one["name"]: one.get("digest", {}) for one in built["resolvedDependencies"]}
             kinds = (statement["_type"], statement["predicateType"])
         except (KeyError, TypeError) as error:
             raise Unsound(f"the provenance of {label} lacks {error}") from None

@@ -75,6 +75,10 @@ def shop(toy: Any, monkeypatch: pytest.MonkeyPatch) -> Shop:
         {"VERSION": "1.2.0\n", "NOTES.md": "Faster.\n", "LICENSE": "Free.\n", ".gitignore": "out/\n.megbuild/\ndist/\n"}
     )
     toy.write({"MODELS.toml": models + "\n".join(line.strip() for line in RELEASE.splitlines())})
+    hashes = " ".join(f"--hash=sha256:{digit * 64}" for digit in "12")
+    for toolchain in ("megengine", "convert"):
+        lock = toy.root.parent / "builtin/toolchains" / toolchain / "requirements.lock"
+        lock.write_text(f"{toolchain}==1.0 {hashes}\nshared==2.0 --hash=sha256:{'3' * 64}\n")
     shop = Shop(toy, monkeypatch)
     shop.commit()
     return shop
