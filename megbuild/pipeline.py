@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from megbuild.declare.labels import Selected, select
@@ -68,6 +68,8 @@ class Asked:
     start: Path
     require_sandbox: bool = False
     """Whether actions may only run in a complete box."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ class Prepared:
         """The workspace's folder."""
         return Path(self.workspace.root)
 
+    def forget(self, ids: Iterable[str]) -> None:
+        """Forget that actions were done, so that the next build makes their results again."""
+        for id in ids:
+            self.memory.forget(id)
+        self.memory.state.forget_selections()
+        self.memory.state.save()
+
 
 @dataclass(frozen=True)
 class Report:
@@ -98,7 +107,7 @@ class Report:
 
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     """Everything that can be known before the first action starts: load, resolve, analyse, check, plan."""
-    workspace = load(asked.start)
+    workspace = _with_variables(load(asked.start), asked.variables)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
@@ -112,6 +121,16 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     )
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
     return Prepared(workspace, graph, planned, memory)
+
+
+def _with_variables(workspace: Workspace, variables: Mapping[str, str]) -> Workspace:
+    if not variables:
+        return workspace
+    varied = {
+        name: replace(toolchain, environment={**toolchain.environment, **variables})
+        for name, toolchain in workspace.toolchains.items()
+    }
+    return replace(workspace, toolchains=varied)
 
 
 def _inside(path: str, root: str) -> str:
@@ -157,12 +176,18 @@ def _builder(
     prepared: Prepared, todo: Mapping[str, Planned], listener: Listener, require_sandbox: bool = False
 ) -> Builder:
     graph, memory = prepared.graph, prepared.memory
-    runner = Local(
-        prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note,
-        require_sandbox, [graph.actions[id] for id in todo if graph.actions[id].toolchain],
-    )  # fmt: skip
+    local = runner(prepared, todo, listener.note, require_sandbox)
     publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
-    return Builder(graph, memory, runner, CORE, publisher, listener)
+    return Builder(graph, memory, local, CORE, publisher, listener)
+
+
+def runner(prepared: Prepared, todo: Iterable[str], say: Callable[[str], None], require_sandbox: bool = False) -> Local:
+    """What runs the actions of a build. ``todo`` are those that will run: it gets ready for them."""
+    graph = prepared.graph
+    return Local(
+        prepared.root, private_folder(prepared.root), cache_folder(), prepared.memory.content, graph.toolchains, say,
+        require_sandbox, [graph.actions[id] for id in todo if id in graph.actions and graph.actions[id].toolchain],
+    )  # fmt: skip
 
 
 def _selected(workspace: Workspace, asked: Asked) -> Sequence[Selected]:

@@ -164,10 +164,7 @@ def _built(root: Path, release: Declared, params: Mapping[str, Any]) -> tuple[Fi
         prepared = prepare(asked, listener.note)
         finished = Finished(prepared.graph, prepared.planned, prepared.memory)
         if lost := finished.lost():
-            for id in lost:
-                prepared.memory.forget(id)
-            prepared.memory.state.forget_selections()
-            prepared.memory.state.save()
+            prepared.forget(lost)
             report = build(asked, listener, Scheduler(Machine.here(params["jobs"], 0), True))
             prepared = prepare(asked, listener.note)
             finished = Finished(prepared.graph, prepared.planned, prepared.memory)

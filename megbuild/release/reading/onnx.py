@@ -14,7 +14,7 @@ _MODEL = {1: "ir_version", 2: "producer_name", 3: "producer_version", 6: "doc_st
 
 def lines(content: bytes) -> Iterator[str]:
     """Every part of the model in its order."""
-    for number, value in _fields(content):
+    for number, value in fields(content):
         if number == 7 and isinstance(value, bytes):
             yield from _graph(value)
         elif number == 8 and isinstance(value, bytes):
@@ -25,15 +25,15 @@ def lines(content: bytes) -> Iterator[str]:
 
 def operators(content: bytes) -> Iterator[str]:
     """The type of every node."""
-    for number, value in _fields(content):
+    for number, value in fields(content):
         if number == 7 and isinstance(value, bytes):
-            for inner, node in _fields(value):
+            for inner, node in fields(value):
                 if inner == 1 and isinstance(node, bytes):
                     yield _one(node, 4)
 
 
 def _graph(graph: bytes) -> Iterator[str]:
-    for number, value in _fields(graph):
+    for number, value in fields(graph):
         if not isinstance(value, bytes):
             continue
         if number == 1:
@@ -48,7 +48,7 @@ def _graph(graph: bytes) -> Iterator[str]:
 
 def _node(node: bytes) -> str:
     given, made, attributes = [], [], []
-    for number, value in _fields(node):
+    for number, value in fields(node):
         if number == 1:
             given.append(_said(value))
         elif number == 2:
@@ -60,17 +60,17 @@ def _node(node: bytes) -> str:
 
 
 def _attribute(attribute: bytes) -> str:
-    values = [_said(value) for number, value in _fields(attribute) if number not in (1, 20)]
+    values = [_said(value) for number, value in fields(attribute) if number not in (1, 20)]
     return f"{_one(attribute, 1)}={','.join(values)}"
 
 
 def _tensor(tensor: bytes) -> str:
-    shape = [_said(value) for number, value in _fields(tensor) if number == 1]
+    shape = [_said(value) for number, value in fields(tensor) if number == 1]
     return f"initializer {_one(tensor, 8)} type {_one(tensor, 2)} shape [{', '.join(shape)}] {_short(tensor)}"
 
 
 def _one(message: bytes, wanted: int) -> str:
-    return next((_said(value) for number, value in _fields(message) if number == wanted), "")
+    return next((_said(value) for number, value in fields(message) if number == wanted), "")
 
 
 def _said(value: int | bytes) -> str:
@@ -87,7 +87,7 @@ def _short(value: bytes) -> str:
     return f"{len(value)} bytes {hashlib.sha256(value).hexdigest()[:16]}"
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The fields of a message: a number and its value, in their order."""
     at = 0
     while at < len(message):
