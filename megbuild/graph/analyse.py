@@ -28,6 +28,8 @@ from megbuild.store.files import Files
 
 ARTIFACT = "artifact"
 """Where an action that makes a format puts its files, below ``out/``."""
+GOLDEN = "golden"
+"""The first samples and the reference's results for them, which a release carries."""
 REFERENCE = "tm"
 """The format that everything else is compared with."""
 OPERATIONS = "operations.json"
@@ -298,9 +300,9 @@ def _reference(draft: _Draft, target: Target, trail: list[str], environment: Too
             "artifact": _artifact_files(draft, made, "in/artifact"),
             "samples": [leaf.path for leaf in samples],
         },
-        request_outputs={"results": ["out/results"]},
+        request_outputs={"results": ["out/results"], GOLDEN: [f"out/{GOLDEN}"]},
         inputs=[Product("in/artifact", made, ARTIFACT), *samples],
-        outputs=("results",),
+        outputs=("results", GOLDEN),
     )
 
 
