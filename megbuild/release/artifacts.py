@@ -12,7 +12,8 @@ from megbuild.declare.models import Model
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import RECORD, published_folder
 from megbuild.graph.actions import Action, Leaf
-from megbuild.graph.analyse import GOLDEN, WEIGHTS, Aim, Graph
+from megbuild.graph.analyse import Aim, Graph
+from megbuild.graph.draft import GOLDEN, WEIGHTS
 from megbuild.graph.plan import Planned
 from megbuild.graph.stale import Verb
 from megbuild.release.archive import Piece
