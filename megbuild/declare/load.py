@@ -61,7 +61,8 @@ def load(
             None if asked is None else _patterns(asked, here(root, start)) if asked else _patterns(settings.default)
         )
     wanted = Wanted(patterns, only)
-    models, packages = _models(tree, settings, Reader(files, Catalogue(options, devices, formats), problems), wanted)
+    reader = Reader(files, Catalogue(options, devices, formats), problems)
+    models, packages = _models(tree, settings, reader, wanted)
     problems.extend(_nested(models))
     if problems:
         raise MegbuildError(_sorted(problems))
@@ -74,6 +75,7 @@ def load(
         rules=found.rules,
         hardware=devices,
         toolchains=environments,
+        releases=tuple(reader.releases.values()),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
         listed=tuple(sorted(map(tree.absolute, tree.listings))),
     )

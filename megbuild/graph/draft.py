@@ -21,6 +21,9 @@ from megbuild.store.files import Files
 ARTIFACT = "artifact"
 """Where an action that makes a format puts its files, below ``out/``."""
 
+GOLDEN = "golden"
+"""The first samples and the reference's results for them, which a release carries."""
+
 REFERENCE = "tm"
 """The format that everything else is compared with."""
 

@@ -8,6 +8,7 @@ from megbuild.graph.actions import Leaf, Product
 from megbuild.graph.conversion import begin, convert
 from megbuild.graph.draft import (
     ARTIFACT,
+    GOLDEN,
     REFERENCE,
     Draft,
     artifact_files,
@@ -48,9 +49,9 @@ def reference_answer(draft: Draft, target: Target, trail: list[str], environment
             "artifact": artifact_files(draft, made, "in/artifact"),
             "samples": [leaf.path for leaf in samples],
         },
-        request_outputs={"results": ["out/results"]},
+        request_outputs={"results": ["out/results"], GOLDEN: [f"out/{GOLDEN}"]},
         inputs=[Product("in/artifact", made, ARTIFACT), *samples],
-        outputs=("results",),
+        outputs=("results", GOLDEN),
     )
 
 
