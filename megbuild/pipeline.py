@@ -21,30 +21,36 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from megbuild.declare.labels import Selected, select
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from megbuild.declare.labels import Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
 from megbuild.declare.toolchains import with_environment
 from megbuild.declare.workspace import find
+from megbuild.errors import MegbuildError
 from megbuild.execute.builder import Builder, Done, Listener
 from megbuild.execute.delivered import delivered
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.local import Local
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
-from megbuild.execute.record import record
+from megbuild.execute.record import UpToDate, record
 from megbuild.execute.report import Row, rows
 from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check
 from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
-from megbuild.graph.resolve import declared_actions, resolve
+from megbuild.graph.resolve import Target, declared_actions, resolve
 from megbuild.graph.stale import Verb
+from megbuild.store.files import Files
 from megbuild.store.lock import acquire
+from megbuild.store.noop import Looked, Note, stands
 from megbuild.store.places import cache_folder, private_folder
+from megbuild.store.state import NO_REST, Rest
 from megbuild.verify.verdict import verdict
 
 _HERE = Path(__file__).parent
@@ -60,26 +66,41 @@ Schedule = Callable[[Mapping[str, Planned], Graph, Builder], Mapping[str, Action
 """Runs the stale actions by ``Builder.ensure``, each after those it needs; gives those that failed."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the user asked for: label patterns, and the folder they stand in."""
+class Asked(Struct, frozen=True):
+    """What the user asked for: label patterns, and the folder they stand in.
+
+    ``looked`` is what the fast path found to have moved since all of it was up to date: when that matters to some
+    models only, the others are not even loaded.
+    """
 
     patterns: tuple[str, ...]
     start: Path
+    looked: Looked | None = None
     require_sandbox: bool = False
     """Whether actions may only run in a complete box."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
 
+    @property
+    def selection(self) -> str:
+        """The text that stands for it in the notes of what is up to date."""
+        return "\0".join((str(self.start), *self.patterns))
 
-@dataclass(frozen=True)
-class Prepared:
+
+class Prepared(Struct, frozen=True):
     """A build up to its plan: nothing has run yet."""
 
     workspace: Workspace
     graph: Graph
     planned: tuple[Planned, ...]
     memory: Memory
+    note: Note | None = None
+    """The note that the other outputs which were asked for are up to date by; None when there are no others."""
+
+    @property
+    def others(self) -> int:
+        """How many outputs that were asked for are known to be up to date without a look at them."""
+        return self.note.outputs - len(self.graph.aims) if self.note else 0
 
     @property
     def root(self) -> Path:
@@ -94,8 +115,7 @@ class Prepared:
         self.memory.state.save()
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """A finished build: a row per label, what failed, and how long it took in seconds."""
 
     rows: tuple[Row, ...]
@@ -103,24 +123,47 @@ class Report:
     seconds: float
     moved: tuple[str, ...] = ()
     """Files that changed while the build ran."""
+    others: int = 0
+    """Outputs without a row: nothing that they depend on has changed."""
 
 
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     """Everything that can be known before the first action starts: load, resolve, analyse, check, plan."""
-    workspace = _with_variables(load(asked.start), asked.variables)
+    note, models = _narrowed(asked)
+    workspace = _with_variables(load(asked.start, asked.patterns, models), asked.variables)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
-    targets = resolve(workspace, _selected(workspace, asked))
+    for path in workspace.listed:
+        memory.files.watch_folder(_inside(path, workspace.root))
+    for path in asked.looked.folders() if note and asked.looked else ():
+        memory.files.watch_folder(path)
+    targets = resolve(workspace, _selected(workspace, asked, models))
     graph = analyse(
-        workspace, targets, environments(workspace, [t.model.environment for t in targets]), memory.files, CODE
+        workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
     )
     check(graph)
     memory.declared = frozenset(graph.actions) | declared_actions(
         workspace, {t.model.label: t.model for t in targets}.values()
     )
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
-    return Prepared(workspace, graph, planned, memory)
+    return Prepared(workspace, graph, planned, memory, note)
+
+
+def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
+    """The note to go by and the models that it leaves to be looked at; None twice when all have to be."""
+    looked = asked.looked
+    root = find(asked.start)
+    if looked is None or looked.unchanged or not stands(root, looked.note):
+        return None, None
+    models = looked.models(Files(Path(root)).declares)
+    return (None, None) if models is None else (looked.note, models)
+
+
+def _environments(workspace: Workspace, targets: Sequence[Target], files: Files) -> dict[str, Toolchain]:
+    for lock in {target.model.environment for target in targets} - {""}:
+        files.watch(lock)
+    return environments(workspace, [target.model.environment for target in targets])
 
 
 def _with_variables(workspace: Workspace, variables: Mapping[str, str]) -> Workspace:
@@ -151,9 +194,11 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
             builder.runner.stop()
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
-        moved = record(prepared.memory, prepared.planned, builder.done, complete, selection(asked), _summary(prepared))
+        upshot = _upshot(asked, prepared) if complete else None
+        narrowed = asked.selection if prepared.note else None
+        moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
-    return Report(table, tuple(failed.values()), time.monotonic() - begun, moved)
+    return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others)
 
 
 def _kept(prepared: Prepared) -> dict[str, Done]:
@@ -163,13 +208,11 @@ def _kept(prepared: Prepared) -> dict[str, Done]:
     return {step.id: Done(actions[step.id], Verb.KEEP, (), memory.last_outputs(step.id), 0.0) for step in kept}
 
 
-def selection(asked: Asked) -> str:
-    """The text that stands for what was asked, in the notes of what is up to date."""
-    return "\0".join((str(asked.start), *asked.patterns))
-
-
-def _summary(prepared: Prepared) -> str:
-    return f"everything is up to date: {len(prepared.graph.aims)} outputs, nothing to run"
+def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
+    outputs = len(prepared.graph.aims) + prepared.others
+    models = {aim.target.model.label for aim in prepared.graph.aims}
+    rest = Rest.of(prepared.note, models) if prepared.note else NO_REST
+    return UpToDate(asked.selection, f"everything is up to date: {outputs} outputs, nothing to run", outputs, rest)
 
 
 def _builder(
@@ -190,10 +233,16 @@ def runner(prepared: Prepared, todo: Iterable[str], say: Callable[[str], None], 
     )  # fmt: skip
 
 
-def _selected(workspace: Workspace, asked: Asked) -> Sequence[Selected]:
-    if not asked.patterns:
-        return select(workspace.default, workspace.models)
-    return select(asked.patterns, workspace.models, here(workspace.root, asked.start))
+def _selected(workspace: Workspace, asked: Asked, models: set[str] | None) -> Sequence[Selected]:
+    patterns, folder = asked.patterns or workspace.default, here(workspace.root, asked.start) if asked.patterns else ""
+    if models is not None:  # the patterns have meant something, and may mean none of these
+        parsed = [Pattern.parse(pattern, folder) for pattern in patterns]
+        every = ((model, output) for model in workspace.models for output in model.outputs)
+        return [pair for pair in every if any(pattern.matches(label_of(*pair)) for pattern in parsed)]
+    try:
+        return select(patterns, workspace.models, folder)
+    except MegbuildError:  # what might have been meant is told from all that there is
+        return select(patterns, load(asked.start).models, folder)
 
 
 def environments(workspace: Workspace, locks: Sequence[str]) -> dict[str, Toolchain]:

@@ -54,6 +54,10 @@ def _needs_nothing(options: Any) -> tuple[str, ...]:
     return ()
 
 
+def _refuses_nothing(options: Any) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Rule:
     """An edge ``consumes -> produces`` of the conversion graph.
@@ -70,6 +74,8 @@ class Rule:
     needs
         what else the worker reads, by the options: ``"calibration"`` (the model's calibration samples) or a format
         that the model can make beside the road (``"weights"``).
+    refuses
+        why these options do not go together, in a few words, or "": told before anything runs.
     requires
         options asked of the step that makes the consumed format: ``{"onnx": {"opset": 12}}``.
     run_toolchain
@@ -100,6 +106,7 @@ class Rule:
     toolchain: str
     options: Mapping[str, Option] = field(default_factory=lambda: _NONE)
     needs: Callable[[Any], tuple[str, ...]] = _needs_nothing
+    refuses: Callable[[Any], str] = _refuses_nothing
     requires: Mapping[str, Mapping[str, Scalar]] = field(default_factory=lambda: _NONE)
     run_toolchain: str = ""
     runs_on: tuple[str, ...] = ()

@@ -44,13 +44,17 @@ def main(request: Path, answers: Path) -> None:
             out.flush()
 
         say({"kind": "versions", **_in_child(scratch, lambda: _versions(scratch / "code"), 60)})
-        for family in asked["families"]:
-            for name, network in registry.networks(family):
-                if ("full" if network.full else "small") in asked["sizes"]:
-                    folder = scratch / f"{family}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-                    say({"kind": "started", "family": family, "name": name})
-                    for answer in _network(asked, folder, network):
-                        say({"family": family, "name": name, "full": network.full, **answer})
+        chosen = [
+            (family, name, network)
+            for family in asked["families"]
+            for name, network in registry.networks(family)
+            if ("full" if network.full else "small") in asked["sizes"]
+        ]
+        for number, (family, name, network) in enumerate(chosen, 1):
+            folder = scratch / f"{family}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+            say({"kind": "started", "family": family, "name": name, "number": number, "count": len(chosen)})
+            for answer in _network(asked, folder, network):
+                say({"family": family, "name": name, "full": network.full, **answer})
 
 
 def _import_tools(code: Path) -> None:

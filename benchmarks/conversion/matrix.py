@@ -139,7 +139,8 @@ def _drive(
 
 def _tell(answer: dict[str, Any], again: bool) -> None:
     if answer["kind"] == "started":
-        print(f"{answer['family']}: {answer['name']}" + (" (again)" if again else ""), flush=True)
+        place = f"{answer['number']} of {answer['count']}" + (", again" if again else "")
+        print(f"{answer['family']}: {answer['name']} ({place})", flush=True)
     elif (answer["kind"] == "cell" and not again) or answer.get("outcome") in ("broken", "crashes"):
         where = f"{answer.get('format', 'tracing'):7} {answer.get('lowering', ''):10}"
         numbers = " ".join(f"{key} {answer[key]}" for key in ("error", "seconds") if key in answer)

@@ -39,7 +39,7 @@ class Digits(M.Module):
 
 def build(weights: str | None = None) -> Digits:
     """The network with fake quantisation, its ranges fixed; with the weights that ``train.py`` wrote if they are given."""
-    network = quantize_qat(Digits(), ema_fakequant_qconfig)
+    network = quantize_qat(Digits(), qconfig=ema_fakequant_qconfig)
     if weights:
         network.load_state_dict(megengine.load(weights))
         disable_observer(network)

@@ -1,8 +1,14 @@
-"""``./doit``: the fast answer when nothing is stale, else doit itself with megbuild's commands."""
+"""``./doit``: the fast answer when nothing is stale, else doit itself with megbuild's commands.
+
+The wrapper starts Python without site-packages (``-S``), which the fast answer does not need; they are added for doit.
+"""
 
 from __future__ import annotations
 
 import sys
+
+if sys.flags.no_site:
+    sys.path.insert(0, __file__.removesuffix("/megbuild/cli/__main__.py"))
 
 from megbuild.cli.fast import answer
 
@@ -13,6 +19,10 @@ def main() -> int:
     if arguments[:1] == ["build"] and (text := answer(arguments[1:])) is not None:
         print(text)
         return 0
+    if sys.flags.no_site:
+        import site
+
+        site.main()
     if "" in arguments:
         from megbuild.errors import USAGE
 

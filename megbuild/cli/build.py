@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from doit.cmd_base import Command
 
-from megbuild.cli.fast import answer
+from megbuild.cli.fast import look_here
 from megbuild.cli.mixed import mixed
 from megbuild.errors import fail
+from megbuild.store.noop import Looked
 
 JOBS = {
     "name": "jobs",
@@ -97,9 +99,8 @@ class Build(Command):  # type: ignore[misc]
 
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
-    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
-        if params[option] < 0:
-            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
+    collect_less()
+    check_limits(params)
     summary = params["summary"]
     if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
         raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
@@ -107,22 +108,36 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
         from megbuild.cli.lock import check_lock
 
         check_lock()
+    looked = None if summary else look_here(labels)  # a summary tells of every label
     if params["dry_run"]:
-        return _dry_run(labels)
-    if not summary and (text := answer(labels)) is not None:
-        print(text)
+        return _dry_run(labels, looked)
+    if looked and looked.unchanged:
+        print(looked.note.summary)
         return 0
-    return _build(labels, params)
+    return build_once(labels, params, looked)
+
+
+def check_limits(params: Mapping[str, Any]) -> None:
+    """Refuse what no machine has."""
+    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
+        if params[option] < 0:
+            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
+
+
+def collect_less() -> None:
+    """Look for garbage in cycles seldom: a graph is large, frozen, and needed to the end."""
+    gc.set_threshold(100_000, 50, 1000)
 
 
 def build_labels(labels: list[str]) -> int:
     """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
     from megbuild.cli.guard import guarded
 
-    return guarded(lambda: _build(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
+    return guarded(lambda: build_once(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
 
 
-def _build(labels: list[str], params: Mapping[str, Any]) -> int:
+def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | None = None) -> int:
+    """Build what was asked for, and show it; the exit status. ``looked`` is what the fast path has found to have moved."""
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
@@ -131,36 +146,38 @@ def _build(labels: list[str], params: Mapping[str, Any]) -> int:
 
     listener = progress.listener()
     with listener:
-        asked = Asked(tuple(labels), Path.cwd(), params["require_sandbox"])
+        asked = Asked(tuple(labels), Path.cwd(), looked, params["require_sandbox"])
         machine = Machine.here(params["jobs"], params["memory"] * 1_000_000)
         report = build(asked, listener, Scheduler(machine, params["keep_going"]))
     for failure in report.failed:
         print(failure, file=sys.stderr)
-    if summary := params["summary"]:
+    if summary := params.get("summary"):
         Path(summary).write_text(as_json(report.rows, report.seconds))
-    table.show(report.rows, report.seconds)
+    table.show(report.rows, report.seconds, report.others)
     if report.moved:
         more = f" and {len(report.moved) - 3} more" if len(report.moved) > 3 else ""
         print(f"note: changed while the build ran: {', '.join(report.moved[:3])}{more}; build again")
     return 1 if report.failed else 0
 
 
-def _dry_run(labels: list[str]) -> int:
+def _dry_run(labels: list[str], looked: Looked | None) -> int:
     from megbuild.cli.progress import told
     from megbuild.graph.plan import stale
     from megbuild.graph.stale import Verb
     from megbuild.pipeline import Asked, prepare
 
-    prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
+    asked = Asked(tuple(labels), Path.cwd(), looked)
+    prepared = prepare(asked, lambda text: print(text, file=sys.stderr))
     planned = stale(prepared.planned)
     words = {Verb.RUN: "would run    ", Verb.RESTORE: "would restore"}
     for step in planned.values():
         print(
             f"{words[step.decision.verb] if not step.waits else 'may run      '} {step.id}  ({told(step.decision.reasons)})"
         )
+    others = f"; {prepared.others} other outputs are up to date" if prepared.others else ""
     print(
-        f"{len(planned)} of {len(prepared.planned)} actions are stale"
+        f"{len(planned)} of {len(prepared.planned)} actions are stale{others}"
         if planned
-        else f"all {len(prepared.planned)} actions are up to date"
+        else f"all {len(prepared.planned)} actions are up to date{others}"
     )
     return 0

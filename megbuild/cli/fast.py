@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from megbuild.store.noop import unchanged
+from megbuild.store.noop import Looked, look
 
 
 def answer(arguments: list[str]) -> str | None:
@@ -14,6 +14,12 @@ def answer(arguments: list[str]) -> str | None:
     """
     if any(argument.startswith("-") for argument in arguments):
         return None
+    looked = look_here(arguments)
+    return looked.note.summary if looked and looked.unchanged else None
+
+
+def look_here(labels: list[str]) -> Looked | None:
+    """What has moved since the labels were found up to date in the workspace around the current folder, if they were."""
     try:
         root = here = os.getcwd()
     except OSError:  # deleted under us
@@ -22,4 +28,4 @@ def answer(arguments: list[str]) -> str | None:
         root, below = os.path.dirname(root), root
         if root == below:
             return None
-    return unchanged(root, "\0".join((here, *arguments)))
+    return look(root, "\0".join((here, *labels)))

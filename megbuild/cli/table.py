@@ -20,8 +20,8 @@ _NO_WRAPPING = 500
 """Columns in a pipe, so that every row is one line."""
 
 
-def show(rows: Iterable[Row], seconds: float) -> None:
-    """Print the table and the line that sums it up."""
+def show(rows: Iterable[Row], seconds: float, others: int = 0) -> None:
+    """Print the table and the line that sums it up, with how many other outputs are up to date."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -54,16 +54,17 @@ def show(rows: Iterable[Row], seconds: float) -> None:
             style=_STYLES.get(row.status, ""),
         )
     console.print(table)
-    console.print(summary(rows, seconds), markup=False)
+    console.print(summary(rows, seconds, others), markup=False)
 
 
-def summary(rows: list[Row], seconds: float) -> str:
-    """How many outputs had each status, and the time of the whole build."""
-    counts: dict[str, int] = {}
+def summary(rows: list[Row], seconds: float, others: int = 0) -> str:
+    """How many outputs had each status, and the time of the whole build; ``others`` have no row and are up to date."""
+    counts: dict[str, int] = {"up to date": others} if others else {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return f"{len(rows)} {'output' if len(rows) == 1 else 'outputs'}: {told}; {seconds:.1f} s"
+    total = len(rows) + others
+    return f"{total} {'output' if total == 1 else 'outputs'}: {told}; {seconds:.1f} s"
 
 
 def verdict(row: Row) -> str:

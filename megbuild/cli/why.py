@@ -30,14 +30,13 @@ class Why(Command):  # type: ignore[misc]
 
 
 def _why(labels: list[str]) -> int:
-    from megbuild.execute.record import history
     from megbuild.graph.plan import stale
     from megbuild.pipeline import Asked, prepare
 
     if not labels:
         raise fail("MB401", "doit why needs a label", "doit why //package:model@output")
     prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
-    todo, told = stale(prepared.planned), history(prepared.root)
+    todo, told = stale(prepared.planned), prepared.memory.state.told
     for aim in prepared.graph.aims:
         print(aim.label)
         for action in prepared.graph.closure(aim.label):

@@ -27,8 +27,6 @@ class Files:
 
     tree: Tree
     problems: list[Problem]
-    read: set[str] = field(default_factory=set)
-    """Workspace-relative paths of the files that were opened."""
     defined: dict[str, frozenset[str]] = field(default_factory=dict)
     """The names of functions that stand at the start of a line, by source file."""
 
@@ -132,7 +130,6 @@ class Files:
     def _has_function(self, path: str, name: str, place: Place) -> bool:
         """Whether a module defines ``name``. Parsing it is left for the case that a look at its lines does not settle."""
         if path not in self.defined:
-            self.read.add(path)
             try:
                 data = toml_file.read_bytes(self.tree.absolute(path), path)
             except MegbuildError as error:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from megbuild.errors import MegbuildError, Problem, Where
 
@@ -21,8 +22,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 NAME_RULE = "names are made of letters, digits, _, - and ., and start with a letter, a digit or _"
 
 
-@dataclass(frozen=True, order=True)
-class Label:
+class Label(Struct, frozen=True, order=True):
     """The name of an output, or of a model when ``output`` is empty. The root package is the empty string."""
 
     package: str
@@ -41,8 +41,7 @@ class Label:
         return Label(pattern.package, pattern.model, pattern.output)
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """Which labels are meant: those of a package, or of everything ``below`` it; an empty part means any."""
 
     package: str
@@ -63,6 +62,10 @@ class Pattern:
         if package == self.package:
             return True
         return self.below and (not self.package or package.startswith(self.package + "/"))
+
+    def leads(self, folder: str) -> bool:
+        """Whether packages that can be meant lie in a folder or below it."""
+        return self.covers(folder) or not folder or self.package.startswith(folder + "/")
 
     @staticmethod
     def parse(text: str, here: str = "", where: Where | None = None) -> Pattern:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from msgspec import Struct
+
 from megbuild.declare import hardware, rules, toolchains, workspace
 from megbuild.declare.files import Files
-from megbuild.declare.labels import label_of
+from megbuild.declare.labels import Pattern, label_of
 from megbuild.declare.models import InstalledRule, Model, Toolchain, Workspace
 from megbuild.declare.options import Options
 from megbuild.declare.outputs import Catalogue, Inherited
@@ -21,9 +23,19 @@ RULES = "rules"
 """The folder at the root of a workspace with rules of its own."""
 
 
-def load(start: Path, *, builtin: Path | None = None) -> Workspace:
+def load(
+    start: Path,
+    asked: Sequence[str] | None = None,
+    only: Collection[str] | None = None,
+    *,
+    builtin: Path | None = None,
+) -> Workspace:
     """The workspace that the folder ``start`` lies in.
 
+    :param asked: label patterns, as given in ``start``; none are the workspace's default. Only packages that they mean
+        are read, and those above that hand something down to these. Without it, all are.
+    :param only: labels of models, instead; others are passed over unread, which must have been read before and be
+        unchanged.
     :param builtin: the folder of megbuild's own rules, when not the installed one.
     :raises MegbuildError: with every problem that was found, sorted by place (MB101 to MB127, and those of toolchains).
     """
@@ -42,13 +54,20 @@ def load(start: Path, *, builtin: Path | None = None) -> Workspace:
     own_hardware = Path(root, hardware.OWN) if tree.kind(hardware.OWN) == "file" else None
     devices = hardware.catalogue(builtin / hardware.BUILTIN, own_hardware, options, formats, problems)
     files = Files(tree, problems)
+    if only is not None:
+        patterns = _patterns(sorted(only))
+    else:
+        patterns = (
+            None if asked is None else _patterns(asked, here(root, start)) if asked else _patterns(settings.default)
+        )
+    wanted = Wanted(patterns, only)
     reader = Reader(files, Catalogue(options, devices, formats), problems)
-    models, packages = _models(tree, settings, reader)
+    models, packages = _models(tree, settings, reader, wanted)
     problems.extend(_nested(models))
     if problems:
         raise MegbuildError(_sorted(problems))
     at_root = [name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN) if tree.kind(name) == "file"]
-    paths = {tree.absolute(path) for path in (*tree.listings, *files.read, *packages, *at_root)}
+    paths = {tree.absolute(path) for path in (*packages, *at_root)}
     return Workspace(
         root=root,
         default=settings.default,
@@ -58,6 +77,7 @@ def load(start: Path, *, builtin: Path | None = None) -> Workspace:
         toolchains=environments,
         releases=tuple(reader.releases.values()),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
+        listed=tuple(sorted(map(tree.absolute, tree.listings))),
     )
 
 
@@ -65,6 +85,30 @@ def here(root: str, folder: Path) -> str:
     """The package folder that someone in ``folder`` stands in, for relative labels; the root's when outside."""
     resolved = folder.resolve()
     return "/".join(resolved.relative_to(root).parts) if resolved.is_relative_to(root) else ""
+
+
+class Wanted(Struct, frozen=True):
+    """What has to be read: the packages that ``patterns`` mean (all, without), and in them the models ``only`` (all)."""
+
+    patterns: tuple[Pattern, ...] | None = None
+    only: Collection[str] | None = None
+
+    def leads(self, folder: str) -> bool:
+        """Whether a wanted package lies in a folder or below it."""
+        return self.patterns is None or any(pattern.leads(folder) for pattern in self.patterns)
+
+    def model(self, package: str, name: str) -> bool:
+        """Whether a model has to be read."""
+        covered = self.patterns is None or any(pattern.covers(package) for pattern in self.patterns)
+        return covered and (self.only is None or f"//{package}:{name}" in self.only)
+
+
+def _patterns(texts: Sequence[str], folder: str = "") -> tuple[Pattern, ...] | None:
+    """The patterns; None when one is malformed, which is told when the labels are selected."""
+    try:
+        return tuple(Pattern.parse(text, folder) for text in texts)
+    except MegbuildError:
+        return None
 
 
 def _own_rules(tree: Tree, builtin: Path) -> Path | None:
@@ -100,18 +144,20 @@ def _toolchains(
     return MappingProxyType(described), files
 
 
-def _models(tree: Tree, settings: workspace.Settings, reader: Reader) -> tuple[tuple[Model, ...], list[str]]:
+def _models(
+    tree: Tree, settings: workspace.Settings, reader: Reader, wanted: Wanted
+) -> tuple[tuple[Model, ...], list[str]]:
     """Every model of the workspace, and the MODELS.toml files that they stand in."""
     models: list[Model] = []
     inherited = {"": Inherited()}
     read: list[str] = []
-    for package in workspace.packages(tree, settings.ignore, reader.problems):
+    for package in workspace.packages(tree, settings.ignore, reader.problems, wanted.leads):
         read.append(package.place.file)
         folder = package.folder
         above = folder
         while above and above not in inherited:
             above = above.rpartition("/")[0]
-        declared, inherited[folder] = reader.package(package, inherited[above])
+        declared, inherited[folder] = reader.package(package, inherited[above], wanted.model)
         models += declared
     return tuple(models), read
 

@@ -7,9 +7,10 @@ never gets this far.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from megbuild.errors import Where
 from megbuild.rule import Rule, Scalar
@@ -17,8 +18,7 @@ from megbuild.rule import Rule, Scalar
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(Struct, frozen=True):
     """An input or a result: name, shape, dtype, and for inputs the range that synthetic values are drawn from.
 
     A result's dtype may be empty: whatever the .tm gives is then the contract.
@@ -30,24 +30,21 @@ class Tensor:
     range: tuple[float, float] = (-1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class EntryPoint:
+class EntryPoint(Struct, frozen=True):
     """``file.py:function`` of the user's training code; ``file`` is workspace-relative."""
 
     file: str
     function: str
 
 
-@dataclass(frozen=True)
-class Pinned:
+class Pinned(Struct, frozen=True):
     """A delivered file with the digest that it must have."""
 
     path: str
     sha256: str
 
 
-@dataclass(frozen=True)
-class Thresholds:
+class Thresholds(Struct, frozen=True):
     """What a verdict asks for; None asks nothing. Meanings are those of :mod:`megbuild.verify.judge`."""
 
     cosine: float | None = None
@@ -60,20 +57,18 @@ class Thresholds:
     accuracy_drop: float | None = None
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """Limits that are not numeric closeness: the artifact's size in MB (10^6 bytes)."""
 
     size_mb: float | None = None
 
 
-@dataclass(frozen=True)
-class Hardware:
+class Hardware(Struct, frozen=True):
     """A named preset of a device: the format it wants and the options it asks for."""
 
     name: str
     format: str
-    options: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    options: Mapping[str, Scalar] = _EMPTY
     family: str = ""
     summary: str = ""
     runs_here: bool = True
@@ -83,27 +78,25 @@ class Hardware:
     where: Where | None = None
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(Struct, frozen=True):
     """One product of a model for one hardware. ``options`` holds what the user set, unmerged with presets."""
 
     name: str
     hardware: str
-    options: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    options: Mapping[str, Scalar] = _EMPTY
     verify: Thresholds = Thresholds()
     budget: Budget = Budget()
     via: tuple[str, ...] = ()
     direct: bool = False
     where: Where | None = None
-    places: Mapping[str, Where] = field(default_factory=lambda: _EMPTY)
+    places: Mapping[str, Where] = _EMPTY
     """Where each option was written, for the errors that only a road can find."""
-    inherited: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    inherited: Mapping[str, Scalar] = _EMPTY
     """Options of the ``[defaults]`` above it. They hold where the road has a rule that takes them and are silent
     elsewhere; the hardware's and the output's own options win over them."""
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(Struct, frozen=True):
     """A declared network. Exactly one of ``source``, ``archive`` and ``onnx`` is set."""
 
     package: str
@@ -125,6 +118,8 @@ class Model:
     hash: str = "meaning"
     """``meaning`` stages the canonical form of training code, ``bytes`` the file as it is."""
     where: Where | None = None
+    searched: tuple[str, ...] = ()
+    """The folders whose names decided what its patterns mean, workspace-relative."""
 
     @property
     def label(self) -> str:
@@ -132,8 +127,7 @@ class Model:
         return f"//{self.package}:{self.name}"
 
 
-@dataclass(frozen=True)
-class Toolchain:
+class Toolchain(Struct, frozen=True):
     """A locked environment, described: what decides its digest, not where it is installed.
 
     ``locks`` are the requirement files with hashes, in install order (a toolchain that extends another has the
@@ -148,13 +142,12 @@ class Toolchain:
     locks: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    settings: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    environment: Mapping[str, str] = _EMPTY
+    settings: Mapping[str, Any] = _EMPTY
     summary: str = ""
 
 
-@dataclass(frozen=True)
-class InstalledRule:
+class InstalledRule(Struct, frozen=True):
     """A rule with the folder it came from; ``name`` is the folder's name (``folder/name`` when it has several)."""
 
     name: str
@@ -164,8 +157,7 @@ class InstalledRule:
     """``megbuild`` or the workspace-relative folder it was found in."""
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(Struct, frozen=True):
     """A declared release: which labels one bundle holds. Label patterns are relative to ``package``.
 
     ``version`` is the version itself, ``file:PATH`` (the first line of that file) or ``tag:PREFIX`` (what follows the
@@ -185,8 +177,7 @@ class Release:
     where: Where | None = None
 
 
-@dataclass(frozen=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """Everything declared, in one frozen value."""
 
     root: str
@@ -197,4 +188,6 @@ class Workspace:
     toolchains: Mapping[str, Toolchain]
     releases: tuple[Release, ...] = ()
     read: tuple[str, ...] = ()
-    """Absolute paths of every file and folder that was read or listed to make this value: the no-op check watches them."""
+    """Absolute paths of every file and folder that was read to make this value, but for the models' own files."""
+    listed: tuple[str, ...] = ()
+    """Absolute paths of the folders in which packages were searched."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from megbuild.declare.hints import closest
 from megbuild.declare.models import InstalledRule
 from megbuild.rule import Option, Scalar
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Why a value cannot be an option's."""
 
     complaint: str

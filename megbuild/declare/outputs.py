@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from megbuild.declare.complaints import take, unknown_key
 from megbuild.declare.hints import did_you_mean, one_of, quoted
@@ -24,16 +25,15 @@ KEYS = frozenset(OutputTable.__struct_fields__)
 LAYOUT = "layout"
 
 
-@dataclass(frozen=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """What an output gets unless it says otherwise: from its model, and from the [defaults] above."""
 
-    verify: Thresholds = field(default_factory=Thresholds)
-    budget: Budget = field(default_factory=Budget)
+    verify: Thresholds = Thresholds()
+    budget: Budget = Budget()
     hash: str = "meaning"
     environment: str = ""
-    options: Mapping[str, Scalar] = field(default_factory=lambda: _NONE)
-    places: Mapping[str, Where] = field(default_factory=lambda: _NONE)
+    options: Mapping[str, Scalar] = _NONE
+    places: Mapping[str, Where] = _NONE
 
     def with_limits(self, verify: VerifyTable | UnsetType, budget: BudgetTable | UnsetType) -> Inherited:
         """With the thresholds and limits of a nearer table over these."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from megbuild.declare.complaints import take
 from megbuild.declare.files import Files
@@ -48,8 +49,10 @@ class Reader:
             for key in (*OutputTable.__struct_fields__, *self.catalogue.options.names)
         }
 
-    def package(self, package: Package, above: Inherited) -> tuple[list[Model], Inherited]:
-        """The models of a package, and what the packages below it inherit."""
+    def package(
+        self, package: Package, above: Inherited, wanted: Callable[[str, str], bool]
+    ) -> tuple[list[Model], Inherited]:
+        """The models of a package that are ``wanted``, by folder and name, and what the packages below it inherit."""
         place = package.place
         table = take(package.raw, FileTable, place, self.problems)
         if table is None:
@@ -67,6 +70,7 @@ class Reader:
         models = [
             self._model(name, raw, place.at("models", name), package.folder, above)
             for name, raw in table.models.items()
+            if wanted(package.folder, name)
         ]
         for name, raw in table.releases.items():
             at = place.at("releases", name)
@@ -121,6 +125,7 @@ class Reader:
         above: Inherited,
     ) -> Model:
         files = self.files
+        files.tree.searched.clear()
         environment = above.environment if table.source else ""
         if table.environment:
             environment = files.file(table.environment, package, place.at("environment"))
@@ -148,6 +153,7 @@ class Reader:
             calibration=files.samples(table.calibration, package, place.at("calibration")) if table.calibration else (),
             hash=above.hash if isinstance(table.hash, UnsetType) else table.hash,
             where=place.key_of(),
+            searched=tuple(sorted(files.tree.searched)),
         )
 
     def _check_start(self, raw: dict[str, Any], name: str, place: Place) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib.util
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 import megbuild
 from megbuild.declare import toml_file
@@ -25,8 +26,7 @@ TOOLCHAINS = "toolchains"
 """The folder among the rules that holds the environments which several of them share."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """The installed rules, and every file and folder that was read to find them."""
 
     rules: tuple[InstalledRule, ...]

@@ -16,11 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+
 Kind = Literal["file", "folder", "missing", "outside"]
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The names in a folder; links stand apart, because they may lead anywhere."""
 
     files: AbstractSet[str] = frozenset()
@@ -38,6 +39,8 @@ class Tree:
 
     root: str
     listings: dict[str, Listing] = field(default_factory=dict)
+    searched: set[str] = field(default_factory=set)
+    """The folders whose names decided what globs match; whoever wants to know clears it before."""
 
     def absolute(self, path: str) -> str:
         """The path on this machine."""
@@ -78,6 +81,7 @@ class Tree:
 
     def folders_below(self, folder: str) -> Iterator[str]:
         """``folder`` and all folders in it that are neither hidden nor links, parents first."""
+        self.searched.add(folder)
         yield folder
         for name in sorted(self.listing(folder).folders):
             if not name.startswith("."):
@@ -100,6 +104,7 @@ class Tree:
                 yield from self._glob(path, rest)
         else:
             listing = self.listing(folder)
+            self.searched.add(folder)
             names = listing.folders | listing.links if rest else listing.files | listing.links
             matches = _matcher(head)
             for name in names:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from megbuild.declare import schema, toml_file
 from megbuild.declare.complaints import take
@@ -22,16 +23,14 @@ OURS = ("out",)
 """Folders at the root that megbuild itself fills; its hidden ones are skipped as all hidden folders are."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the file at the root says about the workspace."""
 
     default: tuple[str, ...] = EVERYTHING
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(Struct, frozen=True):
     """A folder with a MODELS.toml, and the raw tables of that file."""
 
     folder: str
@@ -135,8 +134,10 @@ def _only(
     ]
 
 
-def packages(tree: Tree, ignore: tuple[str, ...], problems: list[Problem]) -> Iterator[Package]:
-    """Every package of the workspace, parents before children.
+def packages(
+    tree: Tree, ignore: tuple[str, ...], problems: list[Problem], leads: Callable[[str], bool]
+) -> Iterator[Package]:
+    """Every package of the workspace, parents before children, on the way to the wanted ones: ``leads`` tells by folder.
 
     Hidden folders, megbuild's own, node_modules, virtual environments, nested workspaces and links are passed over.
     """
@@ -160,7 +161,7 @@ def packages(tree: Tree, ignore: tuple[str, ...], problems: list[Problem]) -> It
         for name in sorted(listing.folders, reverse=True):
             if name[0] == "." or name in ("node_modules", "__pycache__") or (not folder and name in OURS):
                 continue
-            if not ignore or start + name not in ignore:
+            if (not ignore or start + name not in ignore) and leads(start + name):
                 pending.append(start + name)
 
 

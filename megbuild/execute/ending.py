@@ -10,13 +10,14 @@ from dataclasses import dataclass
 class Ending:
     """An exit status (negative: the signal that ended it), and the limit that megbuild ended it for, if any.
 
-    ``cpu`` in seconds, ``memory`` the peak in bytes.
+    ``cpu`` in seconds, ``memory`` the peak in bytes. ``sealed``: the box kept it from changing what is not its own.
     """
 
     status: int
     limit: str = ""
     cpu: float = 0.0
     memory: int = 0
+    sealed: bool = False
 
     @property
     def well(self) -> bool:

@@ -19,7 +19,7 @@ from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
 from megbuild.store.files import Files
 from megbuild.store.records import Component, Record, RecordStore
-from megbuild.store.state import Built, Published, State
+from megbuild.store.state import Built, Published, State, model_of
 
 
 class Memory:
@@ -36,13 +36,7 @@ class Memory:
         self._records = RecordStore(cache / "store", self.content, warn)
         self.declared: frozenset[str] = frozenset()
         """Every action that the selected models declare now, asked for or not."""
-        self._same_step: dict[str, list[str]] = {}
-        for id in self.state.built:
-            self._same_step.setdefault(step_of(id), []).append(id)
         self._looking = threading.RLock()
-        self._of: dict[str, dict[str, Published]] = {}  # what stands in the workspace, by the action that it is of
-        for path, published in self.state.published.items():
-            self._of.setdefault(published.action, {})[path] = published
 
     def last(self, id: str) -> Last | None:
         """What an action was last built from in this workspace.
@@ -52,8 +46,11 @@ class Memory:
         """
         if built := self.state.built.get(id):
             return Last(built.key, _shown(built.components))
-        gone = [other for other in self._same_step.get(step_of(id), ()) if other not in self.declared]
-        return Last("", _shown(self.state.built[gone[0]].components)) if self.declared and len(gone) == 1 else None
+        if not self.declared:
+            return None
+        of_model = self.state.built.part(model_of(id))
+        gone = [other for other in of_model if step_of(other) == step_of(id) and other not in self.declared]
+        return Last("", _shown(of_model[gone[0]].components)) if len(gone) == 1 else None
 
     def last_outputs(self, id: str) -> Outputs:
         """What it made then."""
@@ -114,7 +111,6 @@ class Memory:
         built = Built(now.key, dict(now.components), dict(outputs))
         if published or self.state.built.get(id) != built:
             self.state.finished(id, built, published, durable=ran)
-            self._of.setdefault(id, {}).update(published)
 
     def forget(self, id: str) -> None:
         """Forget an action, here and in the store, so that the next build makes it again."""
@@ -125,8 +121,8 @@ class Memory:
     def damage(self, id: str) -> tuple[Reason, ...]:
         """The published files of an action that are not what was published any more."""
         reasons = []
-        for path, published in self._published(id).items():
-            with self._looking:
+        for path, published in self.published(id).items():
+            with self._looking, self.files.looking_for(model_of(id)):
                 found = self.files.digest(path)
             if found is None:
                 reasons.append(Reason(f"deleted:{path}"))
@@ -142,7 +138,7 @@ class Memory:
         :raises megbuild.store.content.Missing: when the store lost a content. Nothing was changed then, unless one was
             damaged and had not been read before: what is placed is whole in any case, and the next call does the rest.
         """
-        before = self._published(id)
+        before = self.published(id)
         for digest in wanted.values():
             self.content.path(digest)
         damaged = {reason.what.partition(":")[2] for reason in self.damage(id)}
@@ -153,18 +149,19 @@ class Memory:
             target = self.root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             seen = self.content.materialise(digest, target)
-            with self._looking:
+            with self._looking, self.files.looking_for(model_of(id)):
                 self.files.note(path, seen, digest)
-            placed[path] = Published(seen, digest.sha256, id)
+            placed[path] = Published(seen, digest.sha256)
+        if before.keys() - wanted.keys():
+            self.state.published[id] = {path: published for path, published in before.items() if path in wanted}
         for path in before.keys() - wanted.keys():
-            self.state.published.pop(path, None)
-            self._of[id].pop(path)
             with suppress(FileNotFoundError):
                 (self.root / path).unlink()
         return placed
 
-    def _published(self, id: str) -> dict[str, Published]:
-        return dict(self._of.get(id, {}))
+    def published(self, id: str) -> dict[str, Published]:
+        """The files that stand in the workspace as results of an action, by path."""
+        return dict(self.state.published.get(id, {}))
 
 
 def step_of(id: str) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from megbuild.declare.models import Tensor
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.memory import Memory
 from megbuild.graph.actions import Action, Outputs
-from megbuild.graph.analyse import ARTIFACT, Aim
+from megbuild.graph.analyse import Aim
+from megbuild.graph.draft import ARTIFACT
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.digests import Digest
 from megbuild.store.state import Published
@@ -71,19 +73,23 @@ def _files(aim: Aim, now: Fingerprint) -> dict[str, Digest]:
 
 def _record(aim: Aim, files: dict[str, Digest], verdict: dict[str, Any], now: Fingerprint) -> dict[str, Any]:
     """What a reader of the artifact wants to know; nothing in it depends on time or place."""
+    options = {name: value for step in aim.target.road for name, value in step.options}
+    batch = int(options.get("batch", 1))
     return {
         "format": 1,
         "label": aim.label,
         "hardware": aim.target.hardware.name,
         "road": [step.rule.name for step in aim.target.road],
-        "options": {name: value for step in aim.target.road for name, value in step.options},
+        "options": options,
         "files": {name: {"sha256": digest.sha256, "size": digest.size} for name, digest in sorted(files.items())},
-        "inputs": [_tensor(tensor.name, tensor.shape, tensor.dtype) for tensor in aim.target.model.inputs],
-        "results": [_tensor(tensor.name, tensor.shape, tensor.dtype) for tensor in aim.target.model.results],
+        "inputs": [_tensor(tensor, batch) for tensor in aim.target.model.inputs],
+        "results": [_tensor(tensor, batch) for tensor in aim.target.model.results],
         "verdict": verdict,
         "key": now.key,
     }
 
 
-def _tensor(name: str, shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
-    return {"name": name, "shape": list(shape), "dtype": dtype}
+def _tensor(declared: Tensor, batch: int) -> dict[str, Any]:
+    """As the artifact has it: declared is one sample."""
+    shape = declared.shape if batch == 1 else (batch, *declared.shape[1:])
+    return {"name": declared.name, "shape": list(shape), "dtype": declared.dtype}

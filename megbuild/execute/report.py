@@ -55,14 +55,14 @@ def _row(aim: Aim, graph: Graph, done: Mapping[str, Done], failed: Mapping[str, 
     files = artifact_files(aim)
     # Not from the store, which a user may have emptied: what stands in the workspace needs nothing of it.
     verdict = json.loads((memory.root / published_folder(aim) / RECORD).read_text())["verdict"]
-    published = {path: entry.sha256 for path, entry in memory.state.published.items() if entry.action == aim.label}
+    published = memory.published(aim.label)
     status, reasons = _status(aim, done)
     return Row(
         label=aim.label,
         status=status,
         artifact=files[0],
-        sha256=published[files[0]],
-        size=sum(memory.state.published[path].stamp.size for path in files),
+        sha256=published[files[0]].sha256,
+        size=sum(published[path].stamp.size for path in files),
         runtime=verdict["runtime"],
         verdict=verdict["state"],
         samples=verdict["samples"],
@@ -70,7 +70,7 @@ def _row(aim: Aim, graph: Graph, done: Mapping[str, Done], failed: Mapping[str, 
         metrics=verdict["metrics"] or {},
         reason="; ".join([*reasons, *([verdict["reason"]] if verdict["reason"] else [])]),
         seconds=seconds,
-        files=dict(sorted(published.items())),
+        files={path: entry.sha256 for path, entry in sorted(published.items())},
     )
 
 

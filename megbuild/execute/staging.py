@@ -34,9 +34,13 @@ class Moved(Exception):
         self.path = path
 
 
-def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path) -> None:
+def stage(
+    action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path, shared: Path | None = None
+) -> None:
     """Lay out ``action`` in the empty ``folder``.
 
+    :param shared: a folder for code that many actions have in common, which is linked from there. Only for a box in
+        which inputs cannot be changed.
     :raises Moved: when a file no longer has the digest that is in the key.
     :raises megbuild.store.content.Missing: when the store lost the product of another action.
     """
@@ -51,6 +55,9 @@ def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folde
             content.materialise(digest, target, writable=False)
         elif leaf.content is not None:
             target.write_bytes(leaf.content)
+        elif shared and leaf.kind == "code":
+            _link(leaf, shared / leaf.digest.sha256, target)
+            continue
         else:
             _copy(leaf, target)
         target.chmod(0o444)
@@ -69,15 +76,29 @@ def _copy(leaf: Leaf, target: Path) -> None:
         raise Moved(leaf.said)
 
 
-def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path) -> Outputs:
+def _link(leaf: Leaf, kept: Path, target: Path) -> None:
+    """Link a file from its one copy, which is made first where there is none."""
+    if not kept.exists():
+        part = kept.with_name(f"{kept.name}.{os.urandom(4).hex()}")
+        part.parent.mkdir(exist_ok=True)
+        _copy(leaf, part)
+        part.chmod(0o444)
+        part.rename(kept)
+    os.link(kept, target)
+
+
+def collect(
+    action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path, *, sealed: bool = False
+) -> Outputs:
     """Put what the action made into the store.
 
+    :param sealed: the action could write to its own folders only, so its inputs need not be looked at.
     :raises MegbuildError: MB403 for a declared output that is missing, MB404 for a file that it left beside its
         outputs or that is no plain file, MB405 for an input that it changed or removed.
     """
     made: dict[str, Path] = {}
     kept: set[str] = set()
-    for path in sorted(_files(folder)):
+    for path in sorted(_files(folder / "out" if sealed else folder)):
         inside = path.relative_to(folder).as_posix()
         top, _, rest = inside.partition("/")
         if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
@@ -105,7 +126,7 @@ def collect(action: Action, fingerprint: Fingerprint, content: ContentStore, fol
                 "write outputs to out/, scratch files to $TMPDIR",
                 status=FAILED,
             )
-    if gone := sorted(fingerprint.staged.keys() - kept):
+    if not sealed and (gone := sorted(fingerprint.staged.keys() - kept)):
         raise fail(
             "MB405",
             f"{action.id}: the action removed its input {gone[0]}",

@@ -149,16 +149,20 @@ class Zygote:
         told = json.loads(answer)
         if "failed" in told:
             raise Dead(f"the box cannot be made: {told['failed']}")
-        return Ending(os.waitstatus_to_exitcode(told["status"]), limit, told["cpu"], told["memory"])
+        status, sealed = os.waitstatus_to_exitcode(told["status"]), self.box.confined == NAMESPACES
+        return Ending(status, limit, told["cpu"], told["memory"], sealed)
 
     def stop(self) -> None:
-        """End it with everything below it."""
+        """End it with everything below it; when this returns all of that is gone."""
         if self._process:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # the launcher; the kernel ends the rest
-            self._process.wait()
             assert self._process.stdin
-            self._process.stdin.close()
+            self._process.stdin.close()  # the launcher kills the zygote, waits for it, and ends
+            try:
+                self._process.wait(_KILL)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
         if self._control:
             self._control.close()
 

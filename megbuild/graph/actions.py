@@ -7,8 +7,9 @@ modules) and ``in/`` (what it reads); it writes ``out/``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from megbuild.rule import Scalar
 from megbuild.store.digests import Digest as Digest
@@ -19,8 +20,7 @@ CORE = ""
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """Something that no action makes: a file of the workspace, of a rule, or a text made from them.
 
     ``path`` is where the action finds it. ``said`` is how a reason names it. Its bytes are ``content`` when given,
@@ -38,8 +38,7 @@ class Leaf:
     """For a file staged in canonical form: the digest of the bytes as the user wrote them."""
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(Struct, frozen=True):
     """An output of another action: all files at or under ``output`` of ``action`` appear at or under ``path``."""
 
     path: str
@@ -47,8 +46,7 @@ class Product:
     output: str
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(Struct, frozen=True):
     """One step. ``id`` is its doit task name, ``//package:model#step``.
 
     ``toolchain`` names an environment of the workspace; empty means that the core itself computes the result, in a
@@ -64,8 +62,8 @@ class Action:
     inputs: tuple[Leaf | Product, ...]
     outputs: tuple[str, ...]
     arguments: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    options: Mapping[str, Scalar] = field(default_factory=lambda: _EMPTY)
+    environment: Mapping[str, str] = _EMPTY
+    options: Mapping[str, Scalar] = _EMPTY
     makes: str = ""
     """The format of the artifact that it makes; empty for measurements and verdicts."""
     artifact: tuple[str, ...] = ()

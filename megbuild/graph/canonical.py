@@ -8,6 +8,7 @@ parentheses wherever they could matter, and the syntax of Python 3.9 only.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _BINARY: dict[type[ast.operator], str] = {
@@ -41,6 +42,8 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 _OPERATIONS = (ast.BinOp, ast.BoolOp, ast.Compare, ast.UnaryOp, ast.IfExp)
 _QUOTES = ("'", '"', "'''", '"""')
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SPECIAL = re.compile("[\\x00-\\x1f\\x7f\\\\'\"\\ud800-\\udfff]")
+"""What may have to be escaped in a string."""
 _INDENT = "    "
 
 
@@ -310,18 +313,16 @@ def _constant(node: ast.Constant) -> str:
 
 def _escaped(text: str, quote: str) -> str:
     """Text as it stands between quotes. Which characters are printable changes with Unicode: none is asked for that."""
-    shown = []
-    for character in text:
-        number = ord(character)
-        if character in _ESCAPES:
-            shown.append(_ESCAPES[character])
-        elif character == quote:
-            shown.append(f"\\{character}")
-        elif number < 32 or number == 127:
-            shown.append(f"\\x{number:02x}")
-        else:
-            shown.append(f"\\u{number:04x}" if 0xD800 <= number < 0xE000 else character)
-    return "".join(shown)
+    return _SPECIAL.sub(lambda found: _escape(found[0], quote), text)
+
+
+def _escape(character: str, quote: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character in "'\"":
+        return f"\\{character}" if character == quote else character
+    number = ord(character)
+    return f"\\u{number:04x}" if number > 127 else f"\\x{number:02x}"
 
 
 # f-strings: before 3.12 an expression in one has no backslash, no comment and none of the quotes around it

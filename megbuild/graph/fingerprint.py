@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from megbuild.declare.models import Toolchain
 from megbuild.graph.actions import Action, Leaf, Outputs, Product
@@ -12,8 +13,7 @@ from megbuild.graph.reasons import SEEN
 from megbuild.store.digests import Digest, digest_bytes
 
 
-@dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True):
     """The key of an action, its components by name, and what is staged where."""
 
     key: str

@@ -10,13 +10,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from msgspec import Struct
+
 from megbuild.graph.actions import Action
 from megbuild.graph.messages import action_message, command, directory
 from megbuild.store.digests import Digest, digest_bytes
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """An action as a remote server takes it: the digest of its Action message, and every message by its digest."""
 
     action: Digest

@@ -7,7 +7,8 @@ were, it will turn out to be up to date (early cut-off).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from megbuild.graph.actions import Outputs
 from megbuild.graph.analyse import Graph
@@ -16,8 +17,7 @@ from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Decision, Last, Verb, decide
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Struct, frozen=True):
     """What is known of an action's results before the build: from the workspace's memory and from the store."""
 
     last: Last | None
@@ -27,8 +27,7 @@ class Known:
     damage: tuple[Reason, ...]
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """One action of the plan; ``waits`` names the action that must run before this one can be decided."""
 
     id: str

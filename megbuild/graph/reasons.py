@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _ORDER = ("file", "option", "declared", "from", "code", "toolchain", "environment", "request")
 """What a user changed comes before what follows from it."""
@@ -12,8 +13,7 @@ SEEN = "seen"
 """Components of this kind are the bytes as written; they are told to the user and decide nothing."""
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One thing that differs: what it is, what it was at the last build, what it is now ('' is absent)."""
 
     what: str

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
+
+from msgspec import Struct
 
 from megbuild.declare.models import Hardware, InstalledRule, Model, Output, Workspace
 from megbuild.errors import MegbuildError, Problem
@@ -17,8 +19,7 @@ from megbuild.graph import routes
 from megbuild.rule import Scalar
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """One rule of a road with the options it will run with, sorted by name."""
 
     rule: InstalledRule
@@ -32,8 +33,7 @@ class Step:
         return "-".join([self.rule.rule.produces, *chosen])
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """An output to make: its model, its hardware and the road from the model's start."""
 
     model: Model
@@ -106,7 +106,7 @@ def _target(workspace: Workspace, model: Model, output: Output) -> Target:
 def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: Output) -> tuple[Step, ...]:
     """The road's steps with settled options.
 
-    :raises MegbuildError: MB202 for an option that no step of this road has or takes, MB203 for one that the next
+    :raises MegbuildError: MB202 for an option that no step of this road has, takes, or takes beside the others, MB203 for one that the next
         step forbids, MB204 for one that the next step requires and this one does not have.
     """
     problems = _unknown(label, road, output)
@@ -131,6 +131,9 @@ def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: O
                 problems.append(
                     Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where))
                 )
+        if not problems and (clash := edge.rule.refuses(SimpleNamespace(**values))):
+            place = next((output.places[name] for name in values if name in output.places), output.where)
+            problems.append(Problem("MB202", f"{label}: {edge.name} cannot do that: {clash}", "", place))
         settled.append(Step(edge, tuple(values.items())))
     if problems:
         raise MegbuildError(tuple(problems))

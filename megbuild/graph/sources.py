@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePosixPath
+
+from msgspec import Struct
 
 from megbuild.errors import Location, fail
 from megbuild.graph.canonical import Unprintable, printed
@@ -21,8 +22,7 @@ Exists = Callable[[str], bool]
 Text = Callable[[str], str | None]
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True):
     """A file of training code: its workspace-relative path, the text that an action gets to see, and the user's own."""
 
     path: str

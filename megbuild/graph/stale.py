@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from megbuild.graph.reasons import NEVER, Reason, differences
 
@@ -17,16 +18,14 @@ class Verb(Enum):
     RUN = "built"
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What to do with an action, and why (no reason when nothing is to be done)."""
 
     verb: Verb
     reasons: tuple[Reason, ...] = ()
 
 
-@dataclass(frozen=True)
-class Last:
+class Last(Struct, frozen=True):
     """What the workspace remembers of an action: its key and the components that made it."""
 
     key: str

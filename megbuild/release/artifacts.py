@@ -12,7 +12,8 @@ from megbuild.declare.models import Model
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import RECORD, published_folder
 from megbuild.graph.actions import Action, Leaf
-from megbuild.graph.analyse import GOLDEN, WEIGHTS, Aim, Graph
+from megbuild.graph.analyse import Aim, Graph
+from megbuild.graph.draft import GOLDEN, WEIGHTS
 from megbuild.graph.plan import Planned
 from megbuild.graph.stale import Verb
 from megbuild.release.archive import Piece
@@ -77,7 +78,6 @@ class Finished:
 
     def lost(self) -> frozenset[str]:
         """Actions whose results a release reads and the store has no more: they have to be made again."""
-        held, state = self.memory.content.has, self.memory.state
         gone = {
             action.id
             for aim in self.graph.aims
@@ -86,8 +86,11 @@ class Finished:
             if (action.makes not in ("", WEIGHTS) or action.step in ("expected", "verdict"))
             and not self.memory.holds(self.memory.last_outputs(action.id))
         }
-        published = state.published.values()
-        return frozenset(gone | {p.action for p in published if not held(Digest(p.sha256, p.stamp.size))})
+        for aim in self.graph.aims:
+            files = self.memory.published(aim.label).values()
+            if not all(self.memory.content.has(Digest(file.sha256, file.stamp.size)) for file in files):
+                gone.add(aim.label)
+        return frozenset(gone)
 
 
 def made(finished: Finished, aim: Aim) -> Made:
@@ -98,8 +101,7 @@ def made(finished: Finished, aim: Aim) -> Made:
     folder = published_folder(aim)
     published = {
         PurePosixPath(path).name: Digest(entry.sha256, entry.stamp.size)
-        for path, entry in memory.state.published.items()
-        if entry.action == aim.label
+        for path, entry in memory.published(aim.label).items()
     }
     record = json.loads(memory.content.read(published.pop(RECORD)))
     main = [f"{aim.target.model.name}{suffix}" for suffix in aim.files]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 _CHUNK = 1 << 18
 """Bytes read at a time: they stay in a processor's second cache between reading, hashing and writing."""
@@ -21,8 +22,7 @@ QUIET = 20_000_000
 _QUIET_WHOLE_SECONDS = 2 * _SECOND + QUIET
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, order=True):
     """SHA-256 of a content in hex, and its size in bytes: what the Remote Execution API calls a Digest."""
 
     sha256: str

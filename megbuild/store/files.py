@@ -11,6 +11,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ Known = tuple[Stamp, str]
 """A file's stamp and the SHA-256 of the content that it stands for."""
 
 _TRIES = 3
+SHARED = 8
+"""Models that may share a file before a change of it is taken to matter to all."""
 _MADE = {"out", "__pycache__"}
 """Folders that builds and Python make."""
 _LONGEST_WAIT = 2_500_000_000
@@ -52,8 +55,13 @@ class Files:
         self._listings: dict[str, tuple[Entry, ...]] = {}
         self._globs: dict[tuple[str, str], tuple[str, ...]] = {}
         self._declaring: dict[str, frozenset[str]] = {}
+        self._searched: dict[str, frozenset[str]] = {}
         self._young: set[str] = set()  # looked at so soon after a change that a second change may hide behind the stamp
         self._moved: set[str] = set()
+        self._lookers: dict[str, str | tuple[str, ...]] = {}
+        self._trail: list[str] = []  # what the pattern that is being matched leads through
+        self._trails: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._looker = ""
 
     @property
     def watched(self) -> Mapping[str, Stamp | None]:
@@ -61,18 +69,39 @@ class Files:
         return self._watched
 
     @property
+    def lookers(self) -> Mapping[str, str | tuple[str, ...]]:
+        """For which models each path was looked at; the empty text where it matters to all."""
+        return self._lookers
+
+    @property
+    def declaring(self) -> Mapping[str, frozenset[str]]:
+        """Of the folders in which only declarations matter: the names of what can hold one."""
+        return self._declaring
+
+    @property
     def settled(self) -> bool:
         """Whether the stamps in ``watched`` stand for what was seen; ``settle`` makes them."""
         return not self._young and not self._moved
 
+    @contextmanager
+    def looking_for(self, model: str) -> Iterator[None]:
+        """What is looked at inside matters to this model only; with an empty label, to the workspace as a whole."""
+        before, self._looker = self._looker, model
+        try:
+            yield
+        finally:
+            self._looker = before
+
     def digest(self, path: str) -> Digest | None:
         """The digest of a file's content; None when there is no file."""
+        self._look_for(path)
         if path not in self._digests:
             self._digests[path] = self._look(path)
         return self._digests[path]
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
+        self._look_for(path)
         if path not in self._watched:
             self._watch(path, self._stat(path))
         return self._watched[path] is not None
@@ -82,6 +111,20 @@ class Files:
         if self.digest(path) is None and self.exists(path):
             self._list(path)
             self._declaring[path] = self._declares(path)
+
+    def watch_folder(self, path: str) -> None:
+        """The same for a folder in which nothing else matters."""
+        if path not in self._declaring:
+            self._list(path, for_somebody=False)
+            self._declaring[path] = self._declares(path)
+
+    def listed(self, path: str) -> None:
+        """Notice from now on when a folder gets or loses a name of any kind."""
+        self._searched[path] = frozenset(entry.name for entry in self._list(path))
+
+    def declares(self, folder: str) -> frozenset[str]:
+        """The names in a folder that can hold a declaration; not what builds make there (``out``, hidden names)."""
+        return self._declares(folder)
 
     def read(self, path: str) -> bytes | None:
         """A file's content, kept in memory from then on; None when there is no file."""
@@ -109,15 +152,21 @@ class Files:
         ``*``, ``?`` and ``[...]`` match within a name and never a leading dot; ``**`` is any number of folders, among
         them no links. The folders that were listed are watched. A pattern that leaves ``base`` is an error.
         """
-        if (pattern, base) not in self._globs:
+        if (pattern, base) in self._globs:
+            for path in self._trails[pattern, base]:
+                self._look_for(path)
+        else:
+            self._trail = []
             parts = tuple(part for part in pattern.split("/") if part not in ("", "."))
             if pattern.startswith("/") or ".." in parts:
                 raise fail("MB605", f"the pattern {pattern} leaves its folder", "name files of that folder or below it")
             self._globs[pattern, base] = tuple(sorted(set(self._match(base, parts))))
+            self._trails[pattern, base] = tuple(dict.fromkeys(self._trail))
         return self._globs[pattern, base]
 
     def note(self, path: str, seen: Stamp, digest: Digest) -> None:
         """Take in a file that the build itself has placed: what ``ContentStore.materialise`` returned for it."""
+        self._look_for(path)
         self._watched[path] = seen
         self._digests[path] = digest
         self._known[path] = (seen, digest.sha256)
@@ -137,6 +186,16 @@ class Files:
         return self._again(self._young | touched)
 
     # looking
+
+    def _look_for(self, path: str) -> None:
+        """Take down for whom a path is looked at; beyond a few models it counts as mattering to all."""
+        known = self._lookers.setdefault(path, self._looker)
+        if known in ("", self._looker):
+            return
+        together = (known,) if isinstance(known, str) else known
+        if self._looker not in together:
+            shared = self._looker == "" or len(together) == SHARED
+            self._lookers[path] = "" if shared else (*together, self._looker)
 
     def _full(self, path: str) -> str:
         return os.path.join(self._root, path)  # noqa: PTH118 - called for every file
@@ -211,8 +270,10 @@ class Files:
             path = _join(folder, head)
             if rest:
                 yield from self._match(path, rest)
-            elif self.digest(path) is not None:
-                yield path
+            else:
+                self._trail.append(path)
+                if self.digest(path) is not None:
+                    yield path
         else:
             fits = _pattern(head)
             for entry in self._list(folder):
@@ -223,16 +284,22 @@ class Files:
                     else:
                         yield path
 
-    def _list(self, folder: str) -> tuple[Entry, ...]:
+    def _list(self, folder: str, *, for_somebody: bool = True) -> tuple[Entry, ...]:
         folder = folder or "."
+        if for_somebody:
+            self._trail.append(folder)
+            self._look_for(folder)
         if folder not in self._listings:
             self._watch(folder, self._stat(folder))
             self._listings[folder] = self._scan(folder)
         return self._listings[folder]
 
     def _declares(self, folder: str) -> frozenset[str]:
-        """The names in a folder that can hold a declaration; not what builds make there (``out``, hidden names)."""
-        seen = (entry.name for entry in self._list(folder) if entry.is_folder or entry.name.endswith(".toml"))
+        seen = (
+            entry.name
+            for entry in self._list(folder, for_somebody=False)
+            if entry.is_folder or entry.name.endswith(".toml")
+        )
         return frozenset(name for name in seen if name not in _MADE and not name.startswith("."))
 
     def _scan(self, folder: str) -> tuple[Entry, ...]:
@@ -266,6 +333,9 @@ class Files:
                 self._moved.update(set(found).symmetric_difference(now.glob(pattern, base)))
         for folder in self._declaring.keys() & folders:
             changed = self._declaring[folder] ^ now._declares(folder)
+            self._moved.update(os.path.normpath(_join(folder, name)) for name in changed)
+        for folder in self._searched.keys() & folders:
+            changed = self._searched[folder] ^ {entry.name for entry in now._list(folder)}
             self._moved.update(os.path.normpath(_join(folder, name)) for name in changed)
         for path in paths.difference(folders):
             if path in self._digests:

@@ -42,6 +42,13 @@ class Journal:
         *lines, _torn = stored.split(b"\n")
         return [line[9:] for line in lines if line[:9] == b"%08x " % crc32(line[9:])]
 
+    def size(self) -> int:
+        """Its length in bytes."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def clear(self) -> None:
         """Forget every line: what they said is kept elsewhere."""
         with self._lock:

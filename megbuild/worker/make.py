@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import contract, stable
+from . import batch, contract, stable
 from .job import Job
 
 
 def do(worker: ModuleType, job: Job) -> None:
     """Calls the worker's function, then reads inputs and results back from what it made and records them as ``io``."""
+    made = batch.declared(job)
     getattr(worker, job.function)(job)
     if "io" not in job.outputs:
         return
     described = worker.describe(job.outputs["artifact"])
-    contract.check(described, job.declared_inputs, job.declared_results, job.outputs["artifact"][0].name)
+    contract.check(described, made.declared_inputs, made.declared_results, job.outputs["artifact"][0].name)
     stable.write_json(job.output("io"), contract.record(described))

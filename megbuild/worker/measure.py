@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import samples, stable
+from . import batch, samples, stable
 from .job import Job, NotHere, Refusal
 
 HUGE = 1e30
@@ -192,7 +192,7 @@ def measures(worker: ModuleType, job: Job) -> dict[str, Any]:
     ranked = next((r.name for r in job.declared_results if r.shape and r.shape[-1] > 1), None) if labels else None
     chosen: list[Array] = []
     count = 0
-    for results in worker.run(job.inputs["artifact"], feeds, job):
+    for results in batch.run(worker, job, feeds):
         for name, reference in expected.items():
             if count >= len(reference):
                 raise Refusal(f"there are more samples than the {len(reference)} results that were expected of them")

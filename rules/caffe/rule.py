@@ -5,7 +5,15 @@ A network trained for quantisation (``quantize_qat``) is written in floats, as i
 switched off; the grids of its tensors and weights stand in ``quant_params.json`` beside the artifact.
 """
 
+from typing import Any
+
 from megbuild.rule import Option, Rule
+
+
+def _refuses(options: Any) -> str:
+    both = options.lowering == "mgeconvert" and options.batch > 1
+    return 'batch is not for lowering = "mgeconvert", which keeps the shapes of the trace' if both else ""
+
 
 RULE = Rule(
     consumes="tm",
@@ -13,6 +21,7 @@ RULE = Rule(
     files=(".prototxt", ".caffemodel"),
     toolchain="mgeconvert",
     options={
+        "batch": Option(1, range=(1, 1024), help="How many samples the artifact takes at once."),
         "lowering": Option(
             "concrete",
             choices=("concrete", "mgeconvert"),
@@ -20,5 +29,6 @@ RULE = Rule(
         ),
         "fuse_bn": Option(False, help="With mgeconvert's front end: fold batch normalisation into what is before it."),
     },
+    refuses=_refuses,
     runs_on=("OpenCV",),
 )

@@ -23,8 +23,6 @@ def build(job: Job) -> None:
     if conversion.is_lowered(job):
         from lowering import to_onnx
 
-        if job.options.opset < to_onnx.OPSETS[0]:
-            raise Refusal(f"opset {job.options.opset} is only for mgeconvert's own front end: say opset = 11 or more")
         emission = to_onnx.OnnxEmission(job.options.opset)
         conversion.lower(job, network, emission)
         del network  # its weights are in the emission now

@@ -28,6 +28,7 @@ RULE = Rule(
     toolchain="rknn",
     options={
         "target": Option("rk3588", choices=TARGETS, help="The chip; a hardware preset sets it."),
+        "batch": Option(1, range=(1, 1024), help="How many samples the artifact takes at once."),
         "precision": Option(
             "fp16",
             choices=("fp16", "int8"),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from megbuild_worker import samples
+from megbuild_worker import batch, samples
 from megbuild_worker.job import Description, Job, Refusal, Tensor
 
 from . import canonical, toolkit
@@ -39,6 +39,7 @@ def build(job: Job) -> None:
     if options.target in INT8_ONLY and options.precision != "int8":
         raise Refusal(f'{options.target} computes in int8 only: set precision = "int8" and give calibration samples')
     _only_floats(job)
+    _same_batch(job)
     notes: dict[str, Any] = {"canonical": options.canonical}
     with tempfile.TemporaryDirectory() as scratch:
         bench = _Bench(Path(scratch), job)
@@ -63,6 +64,17 @@ def _only_floats(job: Job) -> None:
     for tensor in (*job.declared_inputs, *job.declared_results):
         if tensor.dtype not in ("", "float32"):
             raise Refusal(f'"{tensor.name}" is {tensor.dtype}: a .rknn file cannot tell it from float32')
+
+
+def _same_batch(job: Job) -> None:
+    """The ONNX file decides how many samples it takes; one that was delivered decided long ago."""
+    wanted = batch.size(job)
+    for value in _inputs(_graph(job)) if wanted > 1 else ():
+        first = next((axis.dim_value for axis in value.type.tensor_type.shape.dim), 0)
+        if first != wanted:
+            raise Refusal(
+                f'batch = {wanted}, but the ONNX file was made for {first} at once: see its input "{value.name}"'
+            )
 
 
 def _canonical(bench: _Bench) -> canonical.Canonical:
@@ -186,7 +198,8 @@ def dataset(job: Job, folder: Path) -> str | None:
     names = _names(job)[0]
     (folder / CALIBRATION).mkdir()
     lines = []
-    for number, feed in enumerate(samples.feeds(job.declared_inputs, job.inputs["calibration"])):
+    feeds = samples.feeds(job.declared_inputs, job.inputs["calibration"])
+    for number, (feed, _) in enumerate(batch.joined(feeds, batch.size(job))):
         files = [f"{CALIBRATION}/{number:06}-{index}.npy" for index in range(len(names))]
         for name, file in zip(names, files, strict=True):
             np.save(folder / file, feed[name], allow_pickle=False)
@@ -197,11 +210,19 @@ def dataset(job: Job, folder: Path) -> str | None:
 
 def _names(job: Job) -> tuple[list[str], list[str]]:
     """Names of inputs and of results in the order of the ONNX file, which the toolkit keeps."""
+    graph = _graph(job)
+    return [value.name for value in _inputs(graph)], [value.name for value in graph.output]
+
+
+def _graph(job: Job) -> Any:
     import onnx
 
-    graph = onnx.load(str(job.input("onnx")), load_external_data=False).graph
+    return onnx.load(str(job.input("onnx")), load_external_data=False).graph
+
+
+def _inputs(graph: Any) -> list[Any]:
     constants = {tensor.name for tensor in graph.initializer}
-    return [value.name for value in graph.input if value.name not in constants], [value.name for value in graph.output]
+    return [value for value in graph.input if value.name not in constants]
 
 
 def describe(paths: Sequence[Path]) -> Description:

@@ -25,7 +25,7 @@ def build(job: Job) -> None:
 
         emission = to_tflite.TfliteEmission()
         if lowering.is_quantised(network):
-            emission = quantised_tflite.QuantisedTfliteEmission(job.options.between)
+            emission = quantised_tflite.QuantisedTfliteEmission(job.options.between, job.options.exact)
         conversion.lower(job, network, emission)
         del network  # its weights are in the emission now
         job.output("artifact").write_bytes(tflite_file.write(emission.graph))

@@ -66,14 +66,16 @@ def test_all_of_onnx_and_tflite_is_verified(document: ModuleType, committed: Any
     assert all(cell["said"] for _, _, cell in document._cells(committed, "lowered") if cell["outcome"] == "refused")
 
 
-@pytest.mark.parametrize("name", ["ResNet-50", "ResNeXt-50 32x4d", "SimpleBaseline-R50", "DeepLabV3+-R50"])
-def test_100_mb_of_weights_convert_in_seconds_and_four_times_their_memory(committed: Any, name: str) -> None:
-    """Of networks whose weights are most of what they hold; what flows counts, too, and is more than the weights elsewhere."""
-    (network,) = (network for network in committed["networks"] if network["name"] == name)
-    assert network["weights"] > 90e6
-    for format, cells in network["cells"].items():
-        assert cells["lowered"]["memory"] < 4 * network["weights"], format
-        assert cells["lowered"]["cpu"] < 20, format
+def test_100_mb_of_weights_convert_in_seconds_and_four_times_their_memory(committed: Any) -> None:
+    """Every network of more than 90 MB of weights. The memory is the peak over what the idle tools take."""
+    large = [network for network in committed["networks"] if network["weights"] > 90e6]
+    names = {"ResNet-50", "ResNeXt-50 32x4d", "SimpleBaseline-R50", "DeepLabV3+-R50", "RetinaNet-R50", "U-Net 64-1024"}
+    assert {network["name"] for network in large} >= names
+    for network in large:
+        for format, cells in network["cells"].items():
+            if cells["lowered"]["outcome"] == "verified":
+                assert cells["lowered"]["memory"] < 4 * network["weights"], (network["name"], format)
+                assert cells["lowered"]["cpu"] < 15, (network["name"], format)
 
 
 def test_bytes_do_not_depend_on_the_hash_seed(document: ModuleType, committed: Any) -> None:

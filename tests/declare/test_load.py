@@ -205,8 +205,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_what_was_read_can_be_watched(write: Write, toy_rules: Path) -> None:
     root = write({**FILES, "HARDWARE.toml": ""})
-    read = set(load(root, builtin=toy_rules).read)
-    inside = ["", "vision", "vision/MODELS.toml", "vision/samples", "vision/net.py", "HARDWARE.toml", "pyproject.toml"]
+    loaded = load(root, builtin=toy_rules)
+    read = {*loaded.read, *loaded.listed}
+    inside = ["", "vision", "vision/MODELS.toml", "vision/samples", "HARDWARE.toml", "pyproject.toml"]
     assert {str(root / name) for name in inside} <= read
     rules = ["", "hardware.toml", "mge", "mge/rule.py", "npu/requirements.lock", "toolchains/toy/toolchain.toml"]
     assert {str(toy_rules / name) for name in rules} <= read

@@ -16,9 +16,16 @@ def test_every_format_of_the_quantised_digits(tmp_path: Path) -> None:
         shutil.copytree(REPOSITORY / "examples" / name, root / "examples" / name)
     (root / "pyproject.toml").write_text('[tool.megbuild]\ndefault = ["//examples/quantised/..."]\n')
     space = Workspace(root, _cache(tmp_path))
+    space.edit(
+        "examples/quantised/MODELS.toml",
+        "[models.digits.outputs.tflite]",
+        '[models.digits.outputs.eight]\nhardware = "tflite"\nbatch = 8\n[models.digits.outputs.tflite]',
+    )
     outcome = space.build()
     space.end()
     assert outcome.status == 0, outcome.text
+    whole = outcome.rows["//examples/quantised:digits@tflite"]
+    assert outcome.rows["//examples/quantised:digits@eight"]["accuracy"] == whole["accuracy"]
     out = root / "out/examples/quantised/digits"
     assert (out / "tflite/digits.tflite").stat().st_size * 2 < (out / "onnx/digits.onnx").stat().st_size
     for format in ("onnx", "caffe"):

@@ -43,10 +43,9 @@ class Boxes:
         arguments = ("python", "-B", "-s", "code/main.py", "one")
         action = Action(f"//a:m#{name}", "x", "", "//a:m", "toy", leaves, ("answer.txt",), arguments)
         ran = self.runner.run(action, fingerprint(action, None, {}))
-        outputs, log = ran.outputs, ran.log
-        assert log
-        self.log = self.runner.content.read(log).decode(errors="replace")
-        return self.runner.content.read(outputs["answer.txt"]).decode()
+        assert ran.log
+        self.log = self.runner.content.read(ran.log).decode(errors="replace")
+        return self.runner.content.read(ran.outputs["answer.txt"]).decode()
 
     def fails(self, code: str, name: str = "x", **staged: str) -> ActionFailed:
         """How an action of this code fails."""

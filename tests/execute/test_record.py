@@ -10,14 +10,13 @@ import pytest
 
 from megbuild.cli.fast import answer
 from megbuild.execute.memory import Memory
-from megbuild.execute.record import history
 from megbuild.store.content import Missing
 from megbuild.store.digests import Stamp, digest_bytes
-from megbuild.store.state import Published
+from megbuild.store.state import Published, State
 
 
 def told(toy: Any, id: str) -> str:
-    entry = history(toy.root)[id]
+    entry = State.load(toy.root, pytest.fail).told[id]
     return f"{entry.verb}: {'; '.join(entry.reasons)}"
 
 
@@ -38,22 +37,6 @@ def test_why(toy: Any) -> None:
     toy.write({"net.py": "def build(weights): return 3\n"})
     toy.build()
     assert told(toy, "//:net#mge") == "up to date: its inputs came out as they were"
-
-
-def test_a_history_that_cannot_be_read_is_none(toy: Any) -> None:
-    toy.build()
-    for text in (
-        "",
-        "[]",
-        '{"a": 1}',
-        '{"a": {"verb": "built"}}',
-        "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
-    ):
-        (toy.root / ".megbuild/history.json").write_text(text)
-        assert history(toy.root) == {}
-    toy.write({"net.py": "def build(weights): return 2\n"})
-    toy.build()
-    assert told(toy, "//:net#tm") == "built: net.py changed"
 
 
 def test_the_fast_answer(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +93,7 @@ def test_thousands_of_published_files_are_no_burden(tmp_path: Path) -> None:
     """A plan asks for the damage of every action; each must not look through all that was ever published."""
     memory = Memory(tmp_path, tmp_path / "cache", print)
     for number in range(10_000):
-        memory.state.published[f"out/{number}"] = Published(Stamp(0, 0, 0, 0), "0", f"//:m{number}@o")
+        memory.state.published[f"//:m{number}@o"] = {f"out/{number}": Published(Stamp(0, 0, 0, 0), "0")}
     memory.state.save()
     memory = Memory(tmp_path, tmp_path / "cache", print)
     begun = time.process_time()

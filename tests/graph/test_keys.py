@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from megbuild.graph.actions import Action
 from megbuild.graph.keys import Request, action_key, action_request
@@ -111,7 +111,7 @@ def an_action(**changes: Any) -> Action:
         arguments=("python", "-B", "code/megbuild_worker/__main__.py", "request.json"),
         environment={"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"},
     )
-    return dataclasses.replace(given_, **changes)
+    return replace(given_, **changes)
 
 
 INPUTS = {

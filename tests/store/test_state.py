@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -18,7 +19,6 @@ from megbuild.store import noop
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest, Stamp
 from megbuild.store.files import Files
-from megbuild.store.noop import unchanged
 from megbuild.store.state import Built, Published, State
 
 texts = st.text(max_size=20)
@@ -28,25 +28,27 @@ components = st.dictionaries(
     texts, texts | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 )
 builts = st.builds(Built, texts, components, st.dictionaries(texts, digests, max_size=3))
-publisheds = st.builds(Published, stamps, texts, texts)
+publisheds = st.builds(Published, stamps, texts)
 
 
 @settings(deadline=None, max_examples=50)
 @given(
     st.dictionaries(texts, builts, max_size=5),
     st.dictionaries(texts, st.tuples(stamps, texts), max_size=5),
-    st.dictionaries(texts, publisheds, max_size=5),
+    st.dictionaries(texts, st.dictionaries(texts, publisheds, min_size=1, max_size=2), max_size=5),
     st.dictionaries(texts, st.tuples(builts, st.dictionaries(texts, publisheds, max_size=2)), max_size=4),
 )
 def test_what_is_saved_or_finished_is_loaded(
     built: dict[str, Built],
     known: dict[str, tuple[Stamp, str]],
-    published: dict[str, Published],
+    published: dict[str, dict[str, Published]],
     finished: dict[str, tuple[Built, dict[str, Published]]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         state = State.load(Path(folder), pytest.fail)
-        state.built, state.known, state.published = built, known, published
+        state.built.update(built)
+        state.known.update(known)
+        state.published.update(published)
         state.save()
         for action, (how, what) in finished.items():
             state.finished(action, how, what)
@@ -60,7 +62,7 @@ def test_what_is_saved_or_finished_is_loaded(
 BUILT = Built("k" * 64, {"option precision": "int8", "file train.py": "f" * 64}, {"artifact/a.tm": Digest("d" * 64, 7)})
 
 
-def test_any_flipped_bit_is_an_empty_state_with_a_warning(tmp_path: Path) -> None:
+def test_any_flipped_bit_is_noticed_and_nothing_damaged_is_believed(tmp_path: Path) -> None:
     state = State(tmp_path)
     state.built["//a:b@c"] = BUILT
     state.save()
@@ -71,11 +73,11 @@ def test_any_flipped_bit_is_an_empty_state_with_a_warning(tmp_path: Path) -> Non
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         warnings: list[str] = []
-        assert State.load(tmp_path, warnings.append).built == {}
-        assert len(warnings) == 1 and str(path) in warnings[0]
+        assert dict(State.load(tmp_path, warnings.append).built) in ({}, {"//a:b@c": BUILT})
+        assert warnings and all(str(path) in warning for warning in warnings)
 
 
-@pytest.mark.parametrize("content", [b"", b"megbuild state 9\n1234rest", b"\x80\x04pickle", b"megbuild state 1\n"])
+@pytest.mark.parametrize("content", [b"", b"megbuild state 9\n1234rest", b"\x80\x04pickle", b"megbuild state 2\n"])
 def test_a_foreign_file_is_an_empty_state_with_a_warning(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".megbuild").mkdir()
     (tmp_path / ".megbuild" / "state").write_bytes(content)
@@ -91,6 +93,38 @@ def test_a_journal_line_of_another_version_is_left_out_with_a_warning(tmp_path: 
     warnings: list[str] = []
     assert State.load(tmp_path, warnings.append).built == {"//a:b@c": BUILT}
     assert len(warnings) == 1 and "journal" in warnings[0]
+
+
+def test_a_large_state_has_small_changes_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of one model among thousands does not write the other ones again."""
+    monkeypatch.setattr("megbuild.store.state._SMALL", 0)
+    state = State(tmp_path)
+    components: dict[str, str | int | float | bool] = {"code:a": "1" * 64, "file:b": "2" * 64}
+    for number in range(200):
+        state.built[f"//p:m{number}#tm"] = Built(str(number), components, {"x": Digest("d" * 64, 1)})
+    state.known["p/a.py"] = (Stamp(1, 2, 3, 4), "a" * 64)
+    state.save()
+    whole = (tmp_path / ".megbuild/state").read_bytes()
+
+    again = State.load(tmp_path, pytest.fail)
+    again.finished("//p:m7#tm", BUILT, {"out/p/m7/a": Published(Stamp(5, 6, 7, 8), "b" * 64)})
+    again.built["//p:m8#tm"] = BUILT
+    del again.built["//p:m9#tm"]
+    again.known["p/a.py"] = (Stamp(9, 9, 9, 9), "c" * 64)
+    again.save()
+    assert (tmp_path / ".megbuild/state").read_bytes() == whole
+    assert whole.count(b"1" * 64) == 1  # what many have alike is stored once
+
+    for _ in range(2):  # from the lines beside it, then written whole
+        third = State.load(tmp_path, pytest.fail)
+        assert third.built["//p:m7#tm"] == third.built["//p:m8#tm"] == BUILT
+        assert third.built["//p:m6#tm"] == Built("6", components, {"x": Digest("d" * 64, 1)})
+        assert "//p:m9#tm" not in third.built and len(third.built) == 199
+        assert third.known["p/a.py"] == (Stamp(9, 9, 9, 9), "c" * 64)
+        assert third.published["//p:m7#tm"] == {"out/p/m7/a": Published(Stamp(5, 6, 7, 8), "b" * 64)}
+        monkeypatch.setattr("megbuild.store.state._SMALL", 1 << 30)
+        third.save()
+    assert not (tmp_path / ".megbuild/journal").exists()
 
 
 _FINISH_FOREVER = """
@@ -127,6 +161,11 @@ def test_kill_loses_only_what_was_in_flight(tmp_path: Path) -> None:
 # notes of selections
 
 
+def unchanged(root: str, selection: str) -> str | None:
+    looked = noop.look(root, selection)
+    return looked.note.summary if looked and looked.unchanged else None
+
+
 def workspace(folder: Path) -> tuple[State, Files]:
     (folder / "vision").mkdir()
     (folder / "vision" / "train.py").write_text("weights = 1\n")
@@ -156,11 +195,11 @@ def test_a_remembered_selection_is_unchanged_until_something_moves(
         again = Files(tmp_path, state.known)
         for path in files.watched:
             again.exists(path)
-        assert state.remember("//vision/...", "1 model up to date", again, environment)
+        assert state.remember("//vision/...", "1 model up to date", 1, again, environment)
         assert fresh() == "1 model up to date"
 
     assert fresh() is None
-    assert state.remember("//vision/...", "1 model up to date", files, environment)
+    assert state.remember("//vision/...", "1 model up to date", 1, files, environment)
     assert fresh() == "1 model up to date"
     assert unchanged(str(tmp_path), "//other") is None
 
@@ -187,45 +226,73 @@ def test_a_remembered_selection_is_unchanged_until_something_moves(
 def test_a_selection_is_not_fresh_when_a_file_moved_meanwhile(tmp_path: Path) -> None:
     state, files = workspace(tmp_path)
     (tmp_path / "vision/train.py").write_text("weights = 2\n")  # within the same moment, and of the same size
-    state.remember("//...", "up to date", files, {})
+    state.remember("//...", "up to date", 1, files, {})
     assert unchanged(str(tmp_path), "//...") is None
     assert files.moved() == ["vision/train.py"]
-    assert not state.remember("//...", "up to date", files, {})
+    assert not state.remember("//...", "up to date", 1, files, {})
 
 
 def test_old_selections_are_dropped(tmp_path: Path) -> None:
     state, files = workspace(tmp_path)
     for number in range(40):
-        assert state.remember(f"//{number}", str(number), files, {})
+        assert state.remember(f"//{number}", str(number), 1, files, {})
     assert len(list((tmp_path / ".megbuild/fresh").iterdir())) == 32
     assert unchanged(str(tmp_path), "//39") == "39"
 
 
 def test_a_damaged_note_is_not_believed(tmp_path: Path) -> None:
     state, files = workspace(tmp_path)
-    state.remember("//...", "up to date", files, {})
+    state.remember("//...", "up to date", 1, files, {})
     (note,) = (tmp_path / ".megbuild/fresh").iterdir()
     whole = note.read_bytes()
     for bit in range(len(whole) * 8):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         note.write_bytes(flipped)
-        assert unchanged(str(tmp_path), "//...") is None
+        if unchanged(str(tmp_path), "//..."):  # then it is the part that only a build with something to do reads
+            found = noop.read(str(tmp_path), "//...")
+            assert found and bit // 8 >= len(whole) - len(found.tail)
+            with pytest.raises(ValueError, match="damaged"):
+                found.lookers()
     for size in range(len(whole)):
         note.write_bytes(whole[:size])
         assert unchanged(str(tmp_path), "//...") is None
 
 
+def test_thousands_of_files_are_looked_at_by_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same answers, from another way of looking."""
+    (tmp_path / "vision").mkdir()
+    names = [f"vision/{number}.py" for number in range(noop._CHUNK + 100)]
+    for name in names:
+        (tmp_path / name).touch()
+    os.utime(tmp_path / names[2], ns=(-5, -5))  # before 1970
+    state, files = State.load(tmp_path, pytest.fail), Files(tmp_path)
+    for name in [*names, "vision/none.py"]:
+        files.exists(name)
+    assert state.remember("//...", "all up to date", 1, files, {})
+    assert unchanged(str(tmp_path), "//...") == "all up to date"
+    (tmp_path / names[3]).unlink()
+    (tmp_path / names[1]).write_text("longer")
+    os.utime(tmp_path / names[noop._CHUNK + 5], ns=(7, 7))
+    (tmp_path / "vision/none.py").touch()
+    looked = noop.look(str(tmp_path), "//...")
+    assert looked and [looked.note.paths()[at] for at in looked.moved] == [names[1], names[3], names[noop._CHUNK + 5]]
+    assert looked.came == ["vision/none.py"]
+    monkeypatch.chdir(tmp_path)
+    assert noop._c_stat()
+    assert looked.moved == noop._moved_by_python(looked.note)
+
+
 def test_the_fast_path_stands_alone(tmp_path: Path) -> None:
     state, files = workspace(tmp_path)
-    assert state.remember("//...", "all up to date", files, {})
+    assert state.remember("//...", "all up to date", 1, files, {})
     code = (
         "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import noop;"
-        "print(noop.unchanged(sys.argv[2], '//...'), sorted(set(sys.modules) - before))"
+        "print(noop.look(sys.argv[2], '//...').note.summary, sorted(set(sys.modules) - before))"
     )
     command = [sys.executable, "-I", "-S", "-c", code, str(Path(noop.__file__).parent), str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout
     summary, modules = said.split(" [")
     assert summary == "all up to date"
     standing = {"__future__", "_collections_abc", "_stat", "genericpath", "os", "os.path", "posixpath", "stat"}
-    assert set(re.findall(r"'(.+?)'", modules)) - standing <= {"noop", "zlib", "marshal"}
+    assert set(re.findall(r"'(.+?)'", modules)) - standing <= {"noop", "marshal"}

@@ -113,7 +113,7 @@ def _range(feed: Any) -> tuple[float, float]:
 
 
 def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: dict[str, Any]) -> dict[str, Any]:
-    from megbuild_worker import contract, job, load
+    from megbuild_worker import batch, contract, job, load
 
     folder = traced.folder / f"{format}-{lowering}-{'-'.join(map(str, options.values()))}"
     folder.mkdir()
@@ -130,10 +130,12 @@ def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: d
     )
     module, paths = load.load(worker), asked.outputs["artifact"]
     try:
+        made = batch.declared(asked)
         with _stock_restored(format):
             module.build(asked)
-        contract.check(module.describe(paths), traced.inputs, traced.results, paths[0].name)
-        (given,) = list(module.run(paths, [traced.feed], asked))
+        contract.check(module.describe(paths), made.declared_inputs, made.declared_results, paths[0].name)
+        asked.inputs["artifact"] = paths
+        (given,) = batch.run(module, asked, [traced.feed])
         answer = {"outcome": "ok", "error": _error(given, traced.expected), "said": ""}
     except job.Refusal as refusal:
         answer = {"outcome": "unusable" if paths[0].exists() else "refused", "said": str(refusal)}

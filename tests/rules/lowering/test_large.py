@@ -28,3 +28,8 @@ def test_large(format: str, traced: Path, tmp_path: Path) -> None:
     took = json.loads((tmp_path / "took.json").read_text())
     assert took["megabytes"] < 4 * WEIGHTS, took
     assert took["seconds"] < 30, took
+
+
+def test_a_result_is_taken_for_that_of_a_convolution_only_if_it_is(tmp_path: Path) -> None:
+    """What saves running a convolution twice: some places of the result are computed anew."""
+    in_toolchain("spot.py", [str(REPOSITORY)], tmp_path)

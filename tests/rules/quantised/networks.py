@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import megengine as mge
@@ -11,12 +12,21 @@ import megengine.module as M
 import numpy as np
 from megengine.autodiff import GradManager
 from megengine.optimizer import SGD
-from megengine.quantization import disable_observer, ema_fakequant_qconfig, quantize_qat
+from megengine.quantization import (
+    FakeQuantize,
+    QConfig,
+    QuantMode,
+    disable_observer,
+    ema_fakequant_qconfig,
+    quantize_qat,
+)
+from megengine.quantization.observer import ExponentialMovingAverageObserver, MinMaxObserver
 
 NETWORKS: dict[str, Callable[[], M.Module]] = {}
+QCONFIGS: dict[str, QConfig] = {}
+"""How a network is quantised, where it is not by MegEngine's ``ema_fakequant_qconfig``."""
 SHAPE = (3, 16, 16)
 CLASSES = 10
-STEPS = 60
 
 
 def network(function: Callable[[], M.Module]) -> Callable[[], M.Module]:
@@ -206,16 +216,30 @@ def other_layers() -> M.Module:
     return _Other()
 
 
-def trained(make: Callable[[], M.Module]) -> M.Module:
+@network
+def unsigned() -> M.Module:
+    """Results from 0 to 255 around a zero of their own."""
+    return _Plain()
+
+
+QCONFIGS["unsigned"] = QConfig(
+    weight_observer=partial(MinMaxObserver, dtype="qint8_narrow"),
+    act_observer=partial(ExponentialMovingAverageObserver, mode=QuantMode.ASYMMERTIC, dtype="quint8"),
+    weight_fake_quant=partial(FakeQuantize, dtype="qint8_narrow"),
+    act_fake_quant=partial(FakeQuantize, dtype="quint8"),
+)
+
+
+def trained(name: str, seed: int, steps: int) -> M.Module:
     """The network after some steps on images whose classes are patterns, with its ranges fixed."""
-    mge.random.seed(3)
-    own = quantize_qat(make(), ema_fakequant_qconfig)
+    mge.random.seed(seed)
+    own = quantize_qat(NETWORKS[name](), qconfig=QCONFIGS.get(name, ema_fakequant_qconfig))
     own.train()
     optimizer, gradients = SGD(own.parameters(), lr=0.05, momentum=0.9), GradManager().attach(own.parameters())
-    for step in range(STEPS):
-        images, labels = patterns(32, step)
+    for step in range(steps):
+        images, labels = patterns(32, 1000 * seed + step)
         for group in optimizer.param_groups:
-            group["lr"] = 0.025 * (1 + np.cos(np.pi * step / STEPS))
+            group["lr"] = 0.025 * (1 + np.cos(np.pi * step / steps))
         with gradients:
             gradients.backward(F.nn.cross_entropy(own(mge.Tensor(images)), mge.Tensor(labels)))
         optimizer.step().clear_grad()

@@ -26,9 +26,9 @@ from . import (
     reduction,
     shape,
 )
-from .walk import Trouble, lower
+from .walk import CannotRun, Trouble, lower
 
-__all__ = ["Trouble", "is_quantised", "lower"]
+__all__ = ["CannotRun", "Trouble", "is_quantised", "lower"]
 
 HANDLERS = (
     activation, convolution, elementwise, indexing, linear, normalisation,

@@ -11,7 +11,7 @@ import numpy as np
 from .normalisation import affine_of
 from .primitives import Primitives
 from .shape import pad_edges
-from .table import function, module
+from .table import CONVOLUTIONS, function, module
 from .values import Array, Operand, Unsupported, Value, known, spread
 
 
@@ -94,6 +94,9 @@ def conv_transpose_module(p: Primitives, own: Any, x: Value) -> Value:
     extra = getattr(own, "output_padding", 0)
     lower = _DECONVOLUTIONS[x.ndim - 2]
     return lower(p, x, own.weight, own.bias, own.stride, own.padding, extra, own.dilation, own.groups)
+
+
+CONVOLUTIONS.update((*_CONVOLUTIONS.values(), conv_module))
 
 
 @module(M.ConvRelu2d)

@@ -44,6 +44,7 @@ class Emission:
         self.path = ""
         self._taken: Set[str] = set()
         self._constants: WeakValueDictionary[Tuple[Any, ...], IRTensor] = WeakValueDictionary()
+        self._arrays: WeakValueDictionary[Tuple[Any, ...], Array] = WeakValueDictionary()
         self._unnamed: List[Tuple[IRTensor, str]] = []
         self._given: Set[int] = set()
 
@@ -56,15 +57,19 @@ class Emission:
 
     def constant(self, array: Array, role: str = "constant") -> IRTensor:
         """A tensor with data; equal data is stored once. ``role`` (``weight``) ends its name."""
-        array = np.ascontiguousarray(array)
-        digest = hashlib.blake2b(memoryview(array).cast("B") if array.size else b"", digest_size=16).digest()
-        key = (array.dtype.str, array.shape, digest)
+        array = np.asarray(array, order="C")  # where ascontiguousarray makes a vector of a scalar
+        key = _content(array)
         tensor = self._constants.get(key)
         if tensor is None:
             tensor = IRTensor("", array.shape, array.dtype.type, np_data=array, axis=None)
             self._constants[key] = tensor
             self._unnamed.append((tensor, role))
         return tensor
+
+    def once(self, array: Array) -> Array:
+        """The array, or an equal one that the graph holds already."""
+        array = np.ascontiguousarray(array)
+        return self._arrays.setdefault(_content(array), array)
 
     def node(self, kind: str, inputs: Sequence[IRTensor], outputs: Sequence[IRTensor], **attributes: Any) -> Node:
         """Adds an operation to the graph."""
@@ -127,6 +132,12 @@ class Emission:
         free = isinstance(tensor.owner_opr, Node) and id(tensor) not in self._given
         self._given.add(id(tensor))
         return free
+
+
+def _content(array: Array) -> Tuple[Any, ...]:
+    data = memoryview(array.reshape(-1)).cast("B") if array.size else b""
+    digest = hashlib.blake2b(data, digest_size=16).digest()
+    return array.dtype.str, array.shape, digest
 
 
 def size_of(shape: Shape) -> int:

@@ -28,22 +28,39 @@ class Grid:
 
     @property
     def shift(self) -> int:
-        """What is added to q to store it as int8."""
+        """What is added to q to store it in a signed type."""
         return -128 if self.low >= 0 else 0
 
-    def int8_zero(self) -> int:
-        """The zero point of the same grid in int8."""
+    @property
+    def storage(self) -> type:
+        """The type that holds the numbers in a file."""
+        if (self.low, self.high) == (-32768, 32767):
+            return np.int16
         if (self.low, self.high) not in ((-128, 127), (-127, 127), (0, 255)):
             raise Unsupported(
                 f"the quantised type {self.dtype}, {self.low} to {self.high}, is not of 8 bits", "qint8 or quint8"
             )
+        return np.int8
+
+    @property
+    def stored_zero(self) -> int:
+        """The zero point of the same grid in the type that holds it."""
         return self.zero_point + self.shift
 
-    def int8(self, array: Array) -> Array:
-        """The nearest whole numbers of the grid as int8; halves go away from zero, as in MegEngine."""
+    @property
+    def reach(self) -> int:
+        """The largest distance of a number from zero, in steps."""
+        return max(self.zero_point - self.low, self.high - self.zero_point)
+
+    def widened(self, factor: int) -> Grid:
+        """The grid in 16 bits with ``factor`` times as many numbers, zero in the middle."""
+        return Grid(float(np.float32(self.scale) / np.float32(factor)), 0, -32768, 32767, "qint16")
+
+    def stored(self, array: Array) -> Array:
+        """The nearest whole numbers of the grid, as they are held; halves go away from zero, as in MegEngine."""
         steps = np.asarray(array, np.float32) / np.float32(self.scale)
         nearest = np.copysign(np.floor(np.abs(steps) + np.float32(0.5)), steps) + self.zero_point
-        return (np.clip(nearest, self.low, self.high) + self.shift).astype(np.int8)
+        return (np.clip(nearest, self.low, self.high) + self.shift).astype(self.storage)
 
     def noted(self) -> Dict[str, Any]:
         """As JSON; ``real = scale * (q - zero_point)``."""

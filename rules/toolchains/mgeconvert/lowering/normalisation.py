@@ -7,6 +7,7 @@ from typing import Any, Optional, Sequence
 import megengine.functional as F
 import megengine.module as M
 import numpy as np
+from megengine import Tensor
 
 from .primitives import Primitives
 from .table import function, module
@@ -22,6 +23,8 @@ def affine(p: Primitives, x: Value, scale: Array, shift: Array) -> Value:
         for tensor in x.stored.values():
             p.discard(tensor)
         p.path = origin.path
+        shape = (1, -1, *[1] * (x.ndim - 2))
+        p.answer = x.tensor * Tensor(scale.reshape(shape)) + Tensor(shift.reshape(shape))
         return p.convolution(origin.x, weight, bias, origin.stride, origin.padding, origin.dilation, origin.groups)
     shape = (1, -1) + (1,) * (x.ndim - 2)
     return p.add(p.mul(x, constant(scale.reshape(shape))), constant(shift.reshape(shape)))

@@ -30,6 +30,9 @@ class Primitives(Emission):
     """What the format has operations for, of: bicubic, cumsum, erf, exclusive_average, gather,
     grouped_deconvolution, resize, softmax (over any axis)."""
 
+    answer: Optional[Tensor] = None
+    """What the next convolution gives, where MegEngine has computed it already: nothing else takes as long."""
+
     # Elementwise -----------------------------------------------------------------------------------------------------
 
     def binary(self, kind: str, a: Operand, b: Operand) -> Value:
@@ -228,9 +231,11 @@ class Primitives(Emission):
         groups: int,
     ) -> Value:
         """Cross-correlation over one to three spatial axes with symmetric padding."""
+        answer, self.answer = self.answer, None
         if weight.ndim - 2 not in self.convolution_ranks:
             return decompositions.convolution(self, x, weight, bias, stride, padding, dilation, groups)
-        result = arithmetic.convolution(x.tensor, weight, bias, stride, padding, dilation, groups)
+        sizes = (stride, padding, dilation)
+        result = arithmetic.convolution(x.tensor, weight, bias, *sizes, groups, answer)
         y = self.emit_convolution(x, weight, bias, stride, padding, dilation, groups, result)
         y.origin = Convolved(x, weight, bias, stride, padding, dilation, groups, self.path)
         return y
@@ -290,10 +295,6 @@ class Primitives(Emission):
     @abstractmethod
     def stand_in(self, tensor: Tensor) -> Value:
         """A value as if the graph computed it: what follows an unsupported operation is lowered on it."""
-
-    def emit_cumsum(self, x: Value, axis: int, result: Tensor) -> Value:
-        """Only where ``native`` says so."""
-        raise NotImplementedError
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("emit_"):

@@ -6,7 +6,7 @@ Float formats get what the network computes with its fake quantisation switched 
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Tuple
 
 import megengine.functional as F
 import megengine.module.qat as Q
@@ -21,9 +21,10 @@ from megbuild_worker.job import Refusal
 from . import arithmetic, elementwise, quantised_notes, shape
 from .grid import Grid, grid_of
 from .primitives import Primitives
+from .quantised_steps import Layer
 from .quantised_tflite import QuantisedTfliteEmission
 from .table import module
-from .values import Array, Value, constant, spread
+from .values import Array, Value, array_of, constant, spread
 
 
 def settle(network: TracedModule, keep: bool) -> None:
@@ -62,6 +63,25 @@ def _in_integers(p: Primitives, own: Any, *values: Value) -> Optional[QuantisedT
     return p if whole and all(p.is_int8(value) for value in values) else None  # type: ignore[attr-defined,return-value]
 
 
+def _bias(own: Any, x: Value, weight: Tensor, bias: Optional[Tensor]) -> Tuple[Optional[Array], bool]:
+    """The bias of a layer, and whether MegEngine has rounded it to units of the product of its scales.
+
+    It does where it knows the scale of ``x``, which is where a quantised layer made it: ``QATModule.apply_quant_bias``.
+    """
+    if bias is None:
+        return None, False
+    taken = own.apply_quant_bias(bias, x.tensor, weight)
+    return taken.numpy().reshape(-1), taken is not bias
+
+
+def _layer(
+    p: QuantisedTfliteEmission, own: Any, x: Value, weight: Array, bias: Optional[Array], relu: bool, rounded: bool
+) -> Layer:
+    inside, kernel, out = p.grid(x), _weight_grid(p, own), _result_grid(p, own)
+    assert inside is not None and kernel is not None and out is not None
+    return Layer(weight, bias, inside, kernel, out, relu, rounded)
+
+
 # Convolutions --------------------------------------------------------------------------------------------------------
 
 
@@ -73,9 +93,9 @@ def _folded(own: Any) -> Any:
 def _convolved(
     p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
 ) -> Value:
-    kernel = weight.numpy()
+    kernel = array_of(weight)
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
-    offset = None if bias is None else bias.numpy().reshape(-1)
+    offset, rounded = _bias(own, x, weight, bias)
     padding = spread(conv.padding, 2)
     if conv.padding_mode != "zeros":
         x = shape.pad_edges(p, x, [(0, 0), (0, 0), *((width, width) for width in padding)], conv.padding_mode)
@@ -85,9 +105,8 @@ def _convolved(
     if whole and grid and grid.symmetric:
         result = arithmetic.convolution(x.tensor, kernel, offset, *sizes, conv.groups)
         result = own.apply_quant_activation(F.relu(result) if relu else result)
-        into = _result_grid(p, own)
-        assert into is not None
-        return whole.int8_convolution(x, kernel, offset, *sizes, conv.groups, result, grid, into, relu)
+        layer = _layer(whole, own, x, kernel, offset, relu, rounded)
+        return whole.int8_convolution(x, layer, *sizes, conv.groups, result)
     with quantised_notes.weights(p, grid):
         y = p.convolution(x, kernel, offset, *sizes, conv.groups)
     return _quantised(p, own, p.unary("relu", y) if relu else y)
@@ -120,9 +139,9 @@ def conv_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
 def _deconvolved(
     p: Primitives, own: Any, conv: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool
 ) -> Value:
-    kernel = weight.numpy()
+    kernel = array_of(weight)
     kernel = kernel.reshape(-1, *kernel.shape[2:]) if kernel.ndim == 5 else kernel
-    offset = None if bias is None else bias.numpy().reshape(-1)
+    offset, _ = _bias(own, x, weight, bias)
     sizes = [spread(size, 2) for size in (conv.stride, conv.padding, conv.output_padding, conv.dilation)]
     with quantised_notes.weights(p, _weight_grid(p, own)):
         y = p.deconvolution(x, kernel, offset, *sizes, conv.groups)
@@ -157,15 +176,13 @@ def conv_transpose_bn_relu(p: Primitives, own: Any, x: Value) -> Value:
 
 
 def _multiplied(p: Primitives, own: Any, x: Value, weight: Tensor, bias: Optional[Tensor], relu: bool) -> Value:
-    kernel: Array = weight.numpy()
-    offset = None if bias is None else bias.numpy().reshape(-1)
+    kernel: Array = array_of(weight)
+    offset, rounded = _bias(own, x, weight, bias)
     grid, whole = _weight_grid(p, own), _in_integers(p, own, x)
     if whole and grid and grid.symmetric:
         result = F.linear(x.tensor, weight, None if offset is None else Tensor(offset))
         result = own.apply_quant_activation(F.relu(result) if relu else result)
-        into = _result_grid(p, own)
-        assert into is not None
-        return whole.int8_linear(x, kernel, offset, result, grid, into, relu)
+        return whole.int8_linear(x, _layer(whole, own, x, kernel, offset, relu, rounded), result)
     with quantised_notes.weights(p, grid):
         y = p.linear(x, kernel, offset)
     return _quantised(p, own, p.unary("relu", y) if relu else y)

@@ -13,10 +13,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from megengine import Tensor
+from mgeconvert.backend.ir_to_tflite.tflite.TensorType import TensorType
 from mgeconvert.converter_ir.ir_tensor import IRTensor
 
 from .grid import Grid
-from .quantised_steps import Steps, steps_of
+from .quantised_steps import Layer, Steps, exact, plain
 from .tflite_file import Scales
 from .to_tflite import NHWC, PLAIN, TfliteEmission
 from .values import Array, Shape, Value
@@ -43,35 +44,38 @@ class _Integers:
 
 class QuantisedTfliteEmission(TfliteEmission):
     """``between`` says what becomes of averages and relu6 of int8 values, whose results are on no grid: ``float`` as the
-    network was trained, ``int8`` rounded to the grid of what they are given."""
+    network was trained, ``int8`` rounded to the grid of what they are given. ``exact``: layers read their input in 16
+    bits, finer than its grid, so that their sums are rounded as in the network as trained."""
 
-    def __init__(self, between: str = "float") -> None:
+    def __init__(self, between: str = "float", exact: bool = True) -> None:
         super().__init__()
         self.between = between
+        self.exact = exact
         self._integers: Optional[_Integers] = None
         self._grids: Dict[int, Grid] = {}
-        self._from_layers: Dict[int, Value] = {}
+        self._widened: Dict[Tuple[int, int], IRTensor] = {}
         self._numbers_on_grids: Dict[Tuple[Any, ...], IRTensor] = {}
 
     # Tensors ---------------------------------------------------------------------------------------------------------
 
     def is_int8(self, x: Value) -> bool:
         """Whether the value is stored in int8."""
-        return self._grid(x) is not None
+        return self.grid(x) is not None
 
-    def _grid(self, x: Value) -> Optional[Grid]:
+    def grid(self, x: Value) -> Optional[Grid]:
+        """The grid of a value that is stored in integers."""
         tensors = [x.stored[key] for key in INT8.values() if key in x.stored]
         return self._grids[id(tensors[0])] if tensors else None
 
     def _on(self, tensor: IRTensor, grid: Grid) -> IRTensor:
-        tensor.scale, tensor.zero_point, tensor.np_dtype = grid.scale, grid.int8_zero(), np.int8
+        tensor.scale, tensor.zero_point, tensor.np_dtype = grid.scale, grid.stored_zero, grid.storage
         self._grids[id(tensor)] = grid
         return tensor
 
     def tensor(self, shape: Any, dtype: Any = np.float32, name: str = "") -> IRTensor:
         if self._integers is None or np.dtype(dtype) != np.float32:
             return super().tensor(shape, dtype, name)
-        return self._on(super().tensor(shape, np.int8, name), self._integers.inside)
+        return self._on(super().tensor(shape, self._integers.inside.storage, name), self._integers.inside)
 
     def constant(self, array: Array, role: str = "constant") -> IRTensor:
         """In integers: weights on their grid, biases in units of the product, other floats on the grid inside."""
@@ -79,7 +83,7 @@ class QuantisedTfliteEmission(TfliteEmission):
             return super().constant(array, role)
         inside, steps, channels = self._integers.inside, self._integers.steps, self._integers.channels
         if steps is None or role not in ("weight", "bias"):
-            return self._whole(inside.int8(array), inside.scale, inside.int8_zero(), role)
+            return self._whole(inside.stored(array), inside.scale, inside.stored_zero, role)
         if role == "bias":
             return self._whole(steps.bias, _scales(steps.units, 0), 0, role)
         order = (1, 2, 3, 0) if channels else (0, 2, 3, 1)
@@ -120,6 +124,8 @@ class QuantisedTfliteEmission(TfliteEmission):
             return super()._op(kind, inputs, result, layout, **options)
         if self._integers.relu:
             options["FusedActivationFunction"] = RELU
+        if self._integers.inside.storage is np.int16 and self._integers.steps:
+            options["QuantizedBiasType"] = TensorType.INT32  # else newer kernels take it for 64 bits
         y = super()._op(kind, inputs, result, layout, **options)
         for tensor in y.stored.values():
             self._on(tensor, self._integers.out)
@@ -129,7 +135,7 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def quantise(self, x: Value, grid: Grid, result: Tensor) -> Value:
         """The value on a grid; ``result`` is what MegEngine makes of it."""
-        there = self._grid(x)
+        there = self.grid(x)
         if there == grid:
             return x
         if there is None or there.scale < grid.scale / 2:  # int8 to int8 would round twice
@@ -140,12 +146,7 @@ class QuantisedTfliteEmission(TfliteEmission):
             source = x.stored[INT8[layout]]
         output = self._on(super().tensor(source.shape, np.int8), grid)
         self.node("QUANTIZE", [source], [output])
-        return self._direct(Value(result, {INT8[layout]: output}))
-
-    def _direct(self, y: Value) -> Value:
-        """A value that comes from a quantised layer directly: MegEngine knows its scale when a layer takes it."""
-        self._from_layers[id(y)] = y
-        return y
+        return Value(result, {INT8[layout]: output})
 
     def _written(self, how: _Integers, values: Sequence[Value], emit: Callable[..., Value]) -> Value:
         """What ``emit`` makes of int8 values, in int8."""
@@ -163,37 +164,61 @@ class QuantisedTfliteEmission(TfliteEmission):
         return Value(y.tensor, {INT8[layout]: tensor for layout, tensor in y.stored.items()})
 
     def int8_convolution(
-        self, x: Value, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, dilation: Shape, groups: int,
-        result: Tensor, kernel: Grid, out: Grid, relu: bool,
-    ) -> Value:  # fmt: skip
-        """A convolution of an int8 value to another grid; ``kernel`` is that of the weights."""
-        inside, rounded = self._grid(x), self._rounds_bias(x, kernel)
-        assert inside is not None
-        steps = steps_of(weight, bias, inside, kernel, out, relu, True, rounded)
-        channels = 3 if groups > 1 and weight.shape[1] == 1 and groups == x.shape[1] else 0
-        y = self._written(
-            _Integers(inside, out, relu, steps, channels), [x],
+        self, x: Value, layer: Layer, stride: Shape, padding: Shape, dilation: Shape, groups: int, result: Tensor
+    ) -> Value:
+        """A convolution of an int8 value to another grid."""
+        weight, bias = layer.weight, layer.bias
+        channels = 3 if self._is_depthwise(x, weight, groups) else 0
+        # The kernels of many groups are TFLite's reference, which rounds halves away from zero.
+        return self._through(
+            layer, x, NHWC, True, groups == 1, channels,
             lambda view: self.emit_convolution(view, weight, bias, stride, padding, dilation, groups, result),
         )  # fmt: skip
-        return self._direct(y)
 
-    def _rounds_bias(self, x: Value, kernel: Grid) -> bool:
-        """Whether the network as trained rounds a layer's bias: ``megengine.quantization.utils.fake_quant_bias``."""
-        inside = self._grid(x)
-        return id(x) in self._from_layers and inside is not None and inside.symmetric and kernel.symmetric
+    def _is_depthwise(self, x: Value, weight: Array, groups: int) -> bool:
+        """TFLite's depthwise kernel in 16 bits rounds its multiplier to 15 bits: an exact one is a convolution in groups."""
+        whole = self._integers is not None or self.is_int8(x)
+        return not (self.exact and whole) and super()._is_depthwise(x, weight, groups)
 
-    def int8_linear(
-        self, x: Value, weight: Array, bias: Optional[Array], result: Tensor, kernel: Grid, out: Grid, relu: bool
-    ) -> Value:
+    def int8_linear(self, x: Value, layer: Layer, result: Tensor) -> Value:
         """``x @ weight.T + bias`` of an int8 value to another grid."""
+        weight, bias = layer.weight, layer.bias
         rows = x if x.ndim == 2 else self.reshape(x, (-1, x.shape[-1]))
-        inside, rounded = self._grid(rows), self._rounds_bias(x, kernel)
-        assert inside is not None
         flat = result.reshape(-1, weight.shape[0])
-        steps = steps_of(weight, bias, inside, kernel, out, relu, False, rounded)
-        how = _Integers(inside, out, relu, steps)
-        y = self._written(how, [rows], lambda view: self.emit_linear(view, weight, bias, flat))
-        return self._direct(self.reshape(y, result._tuple_shape))
+        y = self._through(layer, rows, PLAIN, False, True, 0, lambda view: self.emit_linear(view, weight, bias, flat))
+        return self.reshape(y, result._tuple_shape)
+
+    def _through(
+        self, layer: Layer, x: Value, layout: str, by_channel: bool, halves_up: bool, channels: int,
+        emit: Callable[[Value], Value],
+    ) -> Value:  # fmt: skip
+        """What ``emit`` makes of an int8 value by a layer, on the layer's grid."""
+        if not self.exact:
+            return self._written(_Integers(layer.inside, layer.out, layer.relu, plain(layer), channels), [x], emit)
+        factor = layer.finest()
+        steps = exact(layer, factor, by_channel, halves_up)
+        wide = _Integers(layer.inside.widened(factor), layer.out.widened(1), layer.relu, steps, channels)
+        y = self._written(wide, [self._wide(x, layout, factor)], emit)
+        return self.quantise(y, layer.out, y.tensor)
+
+    def _wide(self, x: Value, layout: str, factor: int) -> Value:
+        """An int8 value in 16 bits, ``factor`` times as fine."""
+        grid = self.grid(x)
+        assert grid is not None
+        self._moved(x, lambda view: (self._in(view, layout), view)[1])
+        layout = layout if x.ndim == 4 else PLAIN
+        source, wide = x.stored[INT8[layout]], grid.widened(factor)
+        if (id(source), factor) not in self._widened:
+            if grid.stored_zero:  # a cast keeps the integer, not the number
+                same = super().tensor(source.shape)
+                self.node("DEQUANTIZE", [source], [same])
+            else:
+                same = self._on(super().tensor(source.shape, np.int16), grid.widened(1))
+                self.node("CAST", [source], [same])
+            finer = self._on(super().tensor(source.shape, np.int16), wide)
+            self.node("QUANTIZE", [same], [finer])
+            self._widened[id(source), factor] = finer
+        return Value(x.tensor, {INT8[layout]: self._widened[id(source), factor]})
 
     def int8_binary(self, kind: str, a: Value, b: Value, result: Tensor, out: Grid, relu: bool) -> Value:
         """A sum, a difference or a product of int8 values, each on its grid."""
@@ -202,10 +227,14 @@ class QuantisedTfliteEmission(TfliteEmission):
         layout = NHWC if any(INT8[NHWC] in x.stored for x in (a, b)) else PLAIN
         for x in (a, b):
             self._moved(x, lambda view: (self._in(view, layout), view)[1])  # each is turned on its own grid
-        inside = self._grid(a)
+        wide = self.exact and kind == "mul"
+        if wide:
+            a, b = (self._wide(x, layout, _finest(self.grid(x))) for x in (a, b))
+        inside = self.grid(a)
         assert inside is not None
-        how = _Integers(inside, out, relu)
-        return self._direct(self._written(how, [a, b], lambda *both: self._both(kind, *both, result)))
+        how = _Integers(inside, out.widened(1) if wide else out, relu)
+        y = self._written(how, [a, b], lambda *both: self._both(kind, *both, result))
+        return self.quantise(y, out, result)
 
     def _both(self, kind: str, a: Value, b: Value, result: Tensor) -> Value:
         return super().emit_binary(kind, a, b, result)
@@ -214,7 +243,7 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def _moved(self, x: Value, emit: Callable[[Value], Value]) -> Value:
         """What ``emit`` makes of a value: in int8 on the same grid, where it is int8."""
-        grid = self._grid(x)
+        grid = self.grid(x)
         return emit(x) if grid is None or self._integers else self._written(_Integers(grid, grid), [x], emit)
 
     def emit_reshape(self, x: Value, result: Tensor) -> Value:
@@ -265,7 +294,7 @@ class QuantisedTfliteEmission(TfliteEmission):
 
     def emit_concat(self, values: Sequence[Value], axis: int, result: Tensor) -> Value:
         emit = super().emit_concat
-        grids: List[Optional[Grid]] = [self._grid(value) for value in values]
+        grids: List[Optional[Grid]] = [self.grid(value) for value in values]
         first = grids[0]
         if first is None or self._integers or any(grid != first for grid in grids):
             return emit(values, axis, result)
@@ -275,3 +304,9 @@ class QuantisedTfliteEmission(TfliteEmission):
 def _scales(scales: Array, axis: int) -> Any:
     """One scale where all are equal."""
     return float(scales[0]) if (scales == scales[0]).all() else Scales(tuple(map(float, scales)), axis)
+
+
+def _finest(grid: Optional[Grid]) -> int:
+    """How much finer, a power of two, the factor of a product may be in 16 bits."""
+    assert grid is not None
+    return 1 << ((32768 // grid.reach).bit_length() - 1)

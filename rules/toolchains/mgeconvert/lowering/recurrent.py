@@ -10,7 +10,7 @@ import numpy as np
 
 from .primitives import Primitives
 from .table import module
-from .values import Array, Unsupported, Value, constant
+from .values import Array, Unsupported, Value, array_of, constant
 
 State = Tuple[Value, ...]
 """(h,), or (h, c) of an LSTM; each (batch, hidden)."""
@@ -47,7 +47,7 @@ def _lstm_step(p: Primitives, given: Value, cell: Cell, state: Optional[State], 
 
 def _cells(own: Any, gates: int) -> List[Cell]:
     """The cells of all layers and directions out of the flat weights: all W and U, then all biases, cell by cell."""
-    flat, hidden, at = own._flatten_weights.numpy().reshape(-1), own.hidden_size, 0
+    flat, hidden, at = array_of(own._flatten_weights).reshape(-1), own.hidden_size, 0
     cells = []
     for layer in range(own.num_layers):
         for _ in range(own.num_directions):
@@ -66,8 +66,6 @@ def _unrolled(
     p: Primitives, own: Any, x: Value, initial: Optional[Sequence[Value]], gates: int
 ) -> Tuple[Value, List[State]]:
     """The outputs, (time, batch, features) or as ``batch_first`` says, and the last state of each cell."""
-    if getattr(own, "proj_size", 0):
-        raise Unsupported("a recurrent layer with a projection", "a Linear after a layer without proj_size")
     if own.training and own.dropout:
         raise Unsupported("a recurrent layer in training mode", "call eval() before tracing")
     step, activation = (_lstm_step, "") if gates == 4 else (_rnn_step, own.nonlinearity)
@@ -113,14 +111,17 @@ def rnn(p: Primitives, own: M.RNN, x: Value, hx: Optional[Value] = None) -> Tupl
 def lstm(
     p: Primitives, own: M.LSTM, x: Value, hx: Optional[Sequence[Value]] = None
 ) -> Tuple[Value, Tuple[Value, Value]]:
-    """``megengine.module.LSTM``: (output, (last h, last c of each cell)); all states are zero where none is given."""
+    """``megengine.module.LSTM``: (output, (last h, last c of each cell)); all states are zero where none is given.
+
+    MegEngine 1.13 takes ``proj_size`` and has neither weights nor results for it.
+    """
     output, last = _unrolled(p, own, x, None if hx is None else [constant(each) for each in hx], 4)
     return output, (_stacked(p, [state[0] for state in last]), _stacked(p, [state[1] for state in last]))
 
 
 def _of_cell(own: Any) -> Cell:
     bias = None if own.bias_ih is None else (own.bias_ih.numpy() + own.bias_hh.numpy()).reshape(-1)
-    return Cell(own.weight_ih.numpy(), own.weight_hh.numpy(), bias)
+    return Cell(array_of(own.weight_ih), array_of(own.weight_hh), bias)
 
 
 @module(M.RNNCell)

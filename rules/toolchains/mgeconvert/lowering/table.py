@@ -6,7 +6,7 @@ as it is. It returns one value or a tuple of them. Each says where its meaning i
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, Optional, TypeVar
+from typing import Any, Callable, Dict, Iterator, Optional, Set, TypeVar
 
 from megengine.traced_module.expr import Apply, CallFunction, CallMethod, Expr
 from megengine.traced_module.node import ModuleNode
@@ -22,6 +22,10 @@ MODULES: Dict[type, Handler] = {}
 """By the module's class: ``megengine.module.Conv2d``. The handler is given the module before its arguments."""
 OPERATORS: Dict[str, Handler] = {}
 """By the name of MegEngine's own operator, where the network applied one directly; the handler is given it first."""
+
+
+CONVOLUTIONS: Set[Handler] = set()
+"""Handlers of operations that are one convolution and nothing else."""
 
 
 def function(*functions: Any) -> Callable[[H], H]:

@@ -33,6 +33,8 @@ _OPTIONS = {
 _FUSES_ACTIVATION = {
     "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "DIV", "MAX_POOL_2D", "AVERAGE_POOL_2D",
 }  # fmt: skip
+_BIAS_FIELD = {"CONV_2D": 6, "FULLY_CONNECTED": 4}
+"""Where the options say what type a bias of integers has, which mgeconvert's schema of 2021 does not know."""
 _ACTIVATIONS = {"RELU": 1, "RELU6": 3}
 """ActivationFunctionType of the schema."""
 
@@ -71,7 +73,12 @@ def _node(node: Node, builder: Any) -> Tuple[int, Any, Any]:
     if kind is None:
         return code, None, None
     schema = importlib.import_module(f"mgeconvert.backend.ir_to_tflite.tflite.{name}")
-    getattr(schema, f"{name}Start")(builder)
+    bias = node.attributes.pop("QuantizedBiasType", None)
+    if bias is None:
+        getattr(schema, f"{name}Start")(builder)
+    else:
+        builder.StartObject(_BIAS_FIELD[node.kind] + 1)
+        builder.PrependInt8Slot(_BIAS_FIELD[node.kind], bias, 0)
     for field, value in node.attributes.items():
         getattr(schema, f"{name}Add{field}")(builder, value)
     if node.kind in ("ARG_MAX", "ARG_MIN"):

@@ -7,7 +7,7 @@ broadcasting: what it lacks is made of slices, concatenations, inner products an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, BinaryIO, Dict, List, Optional, Sequence, Tuple
 
 import megengine.functional as F
 import numpy as np
@@ -15,6 +15,7 @@ from megengine import Tensor
 from mgeconvert.backend.ir_to_caffe import caffe_op
 from mgeconvert.backend.ir_to_caffe.caffe_converter import CaffeConverter
 from mgeconvert.backend.ir_to_caffe.caffe_pb import caffe_pb2
+from mgeconvert.converter_ir.ir_graph import IRGraph
 from mgeconvert.converter_ir.ir_quantizer import IRQuantizer
 from mgeconvert.converter_ir.ir_tensor import IRTensor
 
@@ -24,6 +25,8 @@ from .primitives import Primitives
 from .values import Array, Shape, Unsupported, Value, constant, number
 
 BLOB = "plain"
+_LAYER, _BLOBS, _DATA = 100, 7, 5
+"""The numbers of ``NetParameter.layer``, ``LayerParameter.blobs`` and ``BlobProto.data`` in caffe.proto."""
 
 
 class CaffeEmission(Primitives):
@@ -60,7 +63,8 @@ class CaffeEmission(Primitives):
     ) -> Any:
         """Adds a layer; one value, or one for each result."""
         outputs = [self.tensor(result._tuple_shape) for result in results]
-        self.node(kind, [x.stored[BLOB] for x in inputs], outputs, blobs=blobs, **parameters)
+        held = [self.once(np.asarray(blob, "<f4")) for blob in blobs]
+        self.node(kind, [x.stored[BLOB] for x in inputs], outputs, blobs=held, **parameters)
         values = tuple(Value(result, {BLOB: output}) for result, output in zip(results, outputs))
         return values if len(values) > 1 else values[0]
 
@@ -309,28 +313,24 @@ def _written_out(weight: Array, dilation: Shape) -> Array:
     return out
 
 
+class _Converter(CaffeConverter):
+    """Its layers have no weights: those stay beside them, by the layer's name."""
+
+    def __init__(self, graph: IRGraph) -> None:
+        super().__init__(graph, IRQuantizer(require_quantize=False))
+        self.blobs: Dict[str, Sequence[Array]] = {}
+
+
 @caffe_op._register_op(Node)
-def _layer(node: Node, context: CaffeConverter) -> None:
+def _layer(node: Node, context: _Converter) -> None:
     """What mgeconvert's converter asks of an operation."""
     parameters: Dict[str, Any] = dict(node.attributes)
-    arrays = parameters.pop("blobs")
+    blobs = parameters.pop("blobs")
     bottom = [context.get_blob_name(tensor) for tensor in node.inp_tensors]
     top = [context.set_blob_name(tensor, tensor.name) for tensor in node.out_tensors]
     name = top[0] if top else f"{bottom[0]}.unread"
-    layer = caffe_pb2.LayerParameter(name=name, type=node.kind, bottom=bottom, top=top, **parameters)
-    for array in arrays:
-        blob = layer.blobs.add(shape=caffe_pb2.BlobShape(dim=array.shape))
-        # Packed floats are the array's own bytes: field 5, length-delimited.
-        data = np.ascontiguousarray(array, "<f4").tobytes()
-        blob.MergeFromString(b"\x2a" + _varint(len(data)) + data)
-    node.attributes["blobs"] = ()  # the layer's copy is enough
-    context.add_layer(layer)
-
-
-def _varint(number: int) -> bytes:
-    """A number as protocol buffers write it."""
-    low, high = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])
+    context.add_layer(caffe_pb2.LayerParameter(name=name, type=node.kind, bottom=bottom, top=top, **parameters))
+    context.blobs[name] = blobs
 
 
 def write(emission: CaffeEmission, prototxt: Path, caffemodel: Path) -> None:
@@ -342,11 +342,38 @@ def write(emission: CaffeEmission, prototxt: Path, caffemodel: Path) -> None:
         for tensor in node.out_tensors:
             if id(tensor) not in read:
                 emission.node("Silence", [tensor], [], blobs=())
-    converter = CaffeConverter(graph, IRQuantizer(require_quantize=False))
+    converter = _Converter(graph)
     converter.convert()
-    network = caffe_pb2.NetParameter()
-    for layer in converter.layers:
-        network.layer.add().CopyFrom(layer)
-        layer.ClearField("blobs")
     converter.dump(str(prototxt))
-    caffemodel.write_bytes(network.SerializeToString(deterministic=True))
+    with caffemodel.open("wb") as file:
+        for layer in converter.layers:
+            _write_layer(file, layer, converter.blobs.get(layer.name, ()))
+
+
+def _write_layer(file: BinaryIO, layer: Any, arrays: Sequence[Array]) -> None:
+    """One layer of a NetParameter. Its weights are written from where they are: a message would hold them once more."""
+    head = layer.SerializeToString(deterministic=True)
+    heads = [_blob_head(array) for array in arrays]
+    blobs = [_field(_BLOBS, len(before) + array.nbytes) for before, array in zip(heads, arrays)]
+    size = len(head) + sum(len(b) + len(h) + array.nbytes for b, h, array in zip(blobs, heads, arrays))
+    file.write(_field(_LAYER, size) + head)
+    for blob, before, array in zip(blobs, heads, arrays):
+        file.write(blob + before)
+        file.write(memoryview(array).cast("B"))
+
+
+def _blob_head(array: Array) -> bytes:
+    """A BlobProto up to its numbers, which in a file are the array's own bytes."""
+    shape = caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=array.shape))
+    return bytes(shape.SerializeToString(deterministic=True)) + _field(_DATA, array.nbytes)
+
+
+def _field(number: int, length: int) -> bytes:
+    """What stands before a field of so many bytes in a protocol buffer."""
+    return _varint(number << 3 | 2) + _varint(length)
+
+
+def _varint(number: int) -> bytes:
+    """A number as protocol buffers write it."""
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])

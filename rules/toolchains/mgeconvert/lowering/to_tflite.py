@@ -236,10 +236,14 @@ class TfliteEmission(Primitives):
     def _padded(self, x: Value, padding: Shape, fill: float) -> Value:
         return self.pad(x, [(0, 0), (0, 0), *((width, width) for width in padding)], fill)
 
+    def _is_depthwise(self, x: Value, weight: Array, groups: int) -> bool:
+        """Whether a convolution is written as a depthwise one."""
+        return groups > 1 and weight.shape[1] == 1 and groups == x.shape[1]
+
     def emit_convolution(
         self, x: Value, weight: Array, bias: Optional[Array], stride: Shape, padding: Shape, dilation: Shape, groups: int, result: Tensor
     ) -> Value:  # fmt: skip
-        depthwise = groups > 1 and weight.shape[1] == 1 and groups == x.shape[1]
+        depthwise = self._is_depthwise(x, weight, groups)
         reach = tuple(spread * (kernel - 1) + 1 for spread, kernel in zip(dilation, weight.shape[2:]))
         same = _is_same(x.shape[2:], result._tuple_shape[2:], reach, stride, padding)
         if any(padding) and not same:

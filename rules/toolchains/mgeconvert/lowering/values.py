@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple, Union
 
+import megengine.functional as F
 import numpy as np
 from megengine import Tensor
 
 Array = Any
 """A numpy array (numpy's own generic types are newer than Python 3.9)."""
 Shape = Tuple[int, ...]
+SMALL = 1 << 14
+"""Elements of tensors whose memory is not worth a thought."""
 
 
 class Unsupported(Exception):
@@ -74,11 +77,18 @@ class Value:
     @property
     def array(self) -> Array:
         """What MegEngine computes for the sample, as a numpy array."""
-        return self.tensor.numpy()
+        return array_of(self.tensor)
 
 
 Operand = Union[Value, Tensor, Array, float, int, bool]
 """What an operation of the network may be given."""
+
+
+def array_of(tensor: Tensor) -> Array:
+    """A tensor's numbers. MegEngine keeps what ``Tensor.numpy`` gave as long as the tensor lives: a view forgets it."""
+    if tensor.size < SMALL:
+        return tensor.numpy()
+    return F.reshape(tensor, (1, -1)).numpy().reshape(tensor._tuple_shape)
 
 
 def constant(array: Operand) -> Value:
@@ -99,7 +109,7 @@ def known(operand: Operand, what: str) -> Array:
         if not operand.constant:
             raise Unsupported(f"{what} is computed by the network, where a constant is needed")
         return operand.array
-    return operand.numpy() if isinstance(operand, Tensor) else np.asarray(operand)
+    return array_of(operand) if isinstance(operand, Tensor) else np.asarray(operand)
 
 
 def whole_numbers(operand: Any, what: str = "a shape or an axis") -> Tuple[int, ...]:

@@ -11,21 +11,23 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set
 
+import megengine
 import megengine.functional as F
 import numpy as np
 from megengine import Tensor
 from megengine.traced_module import TracedModule
-from megengine.traced_module.expr import Apply, CallFunction, Constant, Expr, GetAttr, Input
+from megengine.traced_module.expr import Apply, CallFunction, CallMethod, Constant, Expr, GetAttr, Input
 from megengine.traced_module.node import ModuleNode, Node, TensorNode
 
 from megbuild_worker.job import Refusal
 
 from . import substitutes, table
+from .arithmetic import TOLERANCE
 from .primitives import Primitives
-from .values import Unsupported, Value
+from .values import SMALL, Array, Unsupported, Value, array_of
 
-TOLERANCE = 1e-4
-"""How far a lowering may be off, as a part of the largest magnitude that MegEngine gives: rounding in another order."""
+BLOCK = 1 << 18
+"""Elements that are compared at once."""
 BY_SHAPE = (F.zeros_like, F.ones_like, F.full_like)
 """Functions whose result depends on the shape of what they are given alone."""
 
@@ -48,10 +50,20 @@ class Trouble:
         return f"{self.path} ({self.operation}): {self.reason}{hint}"
 
 
-def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> None:
+class CannotRun(Exception):
+    """MegEngine itself cannot run an operation on the sample; ``qualname`` and ``said`` as in a Trouble."""
+
+    def __init__(self, qualname: str, said: str) -> None:
+        super().__init__(said)
+        self.qualname = qualname
+        self.said = said
+
+
+def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Dict[str, Array]:
     """Lowers a network into a graph whose inputs and results have the names of the network's.
 
-    ``sample`` holds one array for each input. Raises Refusal with everything that cannot be lowered.
+    ``sample`` holds one array for each input. Returns what the results are for it, by name. Raises Refusal with
+    everything that cannot be lowered, and CannotRun. Takes the network apart: a weight that was lowered is freed.
     """
     with _shared_weights():
         flat = network.flatten()
@@ -67,6 +79,7 @@ def lower(network: TracedModule, sample: Sequence[Any], into: Primitives) -> Non
         told = list(dict.fromkeys((trouble.qualname, str(trouble)) for trouble in walk.troubles))
         count = "one thing" if len(told) == 1 else f"{len(told)} things"
         raise Refusal(f"{into.format} cannot express {count} in this model", told)
+    return {name: walk.values[node._id].array for node, name in zip(flat.graph.outputs, results)}
 
 
 @contextlib.contextmanager
@@ -96,6 +109,7 @@ class _Walk:
         for node in network.graph.outputs:
             self.uses[node._id] = self.uses.get(node._id, 0) + 1
             self.last.pop(node._id, None)
+        self.last_of_weights = {id(weight): expr for expr in self.needed for weight in _weights(expr)}
 
     def start(self, names: Sequence[str], sample: Sequence[Any]) -> None:
         for node, name, array in zip(self.network.graph.inputs[1:], names, sample):
@@ -110,12 +124,21 @@ class _Walk:
             self.values[node._id] = value
 
     def step(self, expr: Expr) -> None:
+        self._take_step(expr)
+        for weight in _weights(expr):
+            if self.last_of_weights[id(weight)] is expr:
+                weight._reset(Tensor(0.0))
+        for node in expr.inputs:
+            if self.last.get(node._id) is expr:
+                self.values.pop(node._id, None)
+
+    def _take_step(self, expr: Expr) -> None:
         if isinstance(expr, (GetAttr, Constant)):
             if isinstance(expr.outputs[0], TensorNode):
                 held = expr.value if isinstance(expr, Constant) else expr.interpret(expr.inputs[0].owner)[0]
                 self._bind(expr.outputs[0], Value(Tensor(held)))
             return
-        reference = list(table.flat(expr.interpret(*map(self._copied, expr.inputs))))
+        reference = self._run(expr)
         if self._known(expr):
             for node, tensor in zip(expr.outputs, reference):
                 self._bind(node, Value(tensor))
@@ -123,18 +146,31 @@ class _Walk:
             self.into.path = path(expr).replace("[", "").replace("]", "")
             for node, value in zip(expr.outputs, self._lowered(expr, reference)):
                 self._bind(node, value)
-        for node in expr.inputs:
-            if self.last.get(node._id) is expr:
-                self.values.pop(node._id, None)
 
     def _bind(self, node: Node, value: Value) -> None:
         value.uses += self.uses.get(node._id, 0)
+        if value.uses > 1:
+            value.origin = None  # nothing can be folded into what others read, too
         if node._id in self.uses:
             self.values[node._id] = value
 
+    def _run(self, expr: Expr) -> List[Tensor]:
+        """What MegEngine gives."""
+        try:
+            results = list(table.flat(expr.interpret(*map(self._copied, expr.inputs))))
+            megengine._full_sync()  # errors of computations that go on in the background come out here
+        except Exception as error:  # of any kind: whatever the operation does with what it is given
+            where = f"{path(expr)} ({table.called(expr)})"
+            raise CannotRun(expr.outputs[0].qualname, f"{where}: {_told(error)}") from error
+        return results
+
     def _copied(self, node: Node) -> Any:
         """What the operation is run on: copies, because ``x += y`` changes what it is given."""
-        return node.owner if isinstance(node, ModuleNode) else Tensor(self.values[node._id].tensor)
+        if isinstance(node, ModuleNode):
+            return node.owner
+        copy = Tensor(self.values[node._id].tensor)
+        copy.qparams.update(self.values[node._id].tensor.qparams)
+        return copy
 
     def _known(self, expr: Expr) -> bool:
         """Whether the results depend on constants and shapes alone, which folds them."""
@@ -153,10 +189,13 @@ class _Walk:
             if handler is None:
                 raise Unsupported("no lowering is written for it")
             args, kwargs = self._called_with(expr)
+            self.into.answer = reference[0] if handler in table.CONVOLUTIONS else None
             values = list(table.flat(handler(self.into, *args, **kwargs)))[: len(reference)]
             for value, tensor in zip(values, reference):
                 _compare(value, tensor)
-        except Unsupported as why:
+                value.tensor.qparams.update(tensor.qparams)
+        except (Unsupported, RuntimeError) as error:
+            why = error if isinstance(error, Unsupported) else Unsupported(f"its lowering cannot run: {_told(error)}")
             self._trouble(path(expr), expr.outputs[0].qualname, table.called(expr), why)
             values = [self.into.stand_in(tensor) for tensor in reference]
         self.into.name_new([tensor for value in values for tensor in value.stored.values()])
@@ -212,6 +251,18 @@ def _needed(network: TracedModule) -> List[Expr]:
     return [expr for expr in network.graph._exprs if id(expr) in found and not isinstance(expr, Input)]
 
 
+def _weights(expr: Expr) -> Iterator[Tensor]:
+    """The large tensors of the network that an operation reads."""
+    held: List[Any] = []
+    if isinstance(expr, Constant):
+        held = [expr.value]
+    elif isinstance(expr, GetAttr) and isinstance(expr.outputs[0], TensorNode):
+        held = list(expr.interpret(expr.inputs[0].owner))
+    elif isinstance(expr, CallMethod) and isinstance(expr.inputs[0], ModuleNode):
+        held = [*expr.inputs[0].owner.parameters(), *expr.inputs[0].owner.buffers()]
+    return (tensor for tensor in held if isinstance(tensor, Tensor) and tensor.size >= SMALL)
+
+
 def path(expr: Expr) -> str:
     """Where an operation is in the network: ``backbone.layer1.0.[matmul]``, or ``backbone.conv1`` for a module."""
     parts = expr.outputs[0].qualname.split(".")[1:]
@@ -224,19 +275,30 @@ def path(expr: Expr) -> str:
     return ".".join(parts) or "[network]"
 
 
+def _told(error: Exception) -> str:
+    """What MegEngine says of an error, without the place in its own code and the addresses behind it."""
+    said = (str(error).partition("backtrace:")[0].strip() or type(error).__name__).splitlines()
+    extra = [line.partition(": ")[2] for line in said if line.startswith("extra message: ")]
+    return (extra or [said[0].partition(" failed at /")[0]])[0]
+
+
 def _compare(value: Value, reference: Tensor) -> None:
     """Raises Unsupported where a lowering is not what MegEngine computes."""
     if value.shape != tuple(int(length) for length in reference._tuple_shape) or value.dtype != reference.dtype:
         given, wanted = (f"{np.dtype(t.dtype)} {list(t._tuple_shape)}" for t in (value.tensor, reference))
         raise Unsupported(f"its lowering gives {given}, MegEngine {wanted}")
-    if value.tensor is reference or not value.array.size:
+    if value.tensor is reference:
         return
-    found, wanted = value.array.astype(np.float64), reference.numpy().astype(np.float64)
-    finite = np.isfinite(wanted)
-    if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
-        raise Unsupported("its lowering is finite where MegEngine's result is not")
-    if finite.any():
-        scale = np.abs(wanted[finite]).max() + 1e-6
-        error = np.abs(found[finite] - wanted[finite]).max() / scale
-        if not error < TOLERANCE:
-            raise Unsupported(f"its lowering is off by {error:.2g} from MegEngine's result")
+    found, wanted = (array_of(tensor).reshape(-1) for tensor in (value.tensor, reference))
+    apart, scale = 0.0, 1e-6
+    for start in range(0, wanted.size, BLOCK):
+        a, b = (array[start : start + BLOCK].astype(np.float64) for array in (found, wanted))
+        finite = np.isfinite(b)
+        if not finite.all():
+            if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+                raise Unsupported("its lowering is finite where MegEngine's result is not")
+            a, b = a[finite], b[finite]
+        apart = np.maximum(apart, np.abs(a - b).max(initial=0.0))  # a NaN stays
+        scale = max(scale, np.abs(b).max(initial=0.0))
+    if not apart / scale < TOLERANCE:
+        raise Unsupported(f"its lowering is off by {apart / scale:.2g} from MegEngine's result")

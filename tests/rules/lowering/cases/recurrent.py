@@ -22,6 +22,12 @@ def lstm_with_state(net, x, h, c):
     return net.l(x, (h, c))
 
 
+@case((4, 2, 8), l=lambda: M.LSTM(8, 6, proj_size=3))
+def lstm_with_projection(net, x):
+    """Its results are as wide as without one."""
+    return net.l(x)[0]
+
+
 @case((4, 2, 8), r=lambda: M.RNN(8, 6))
 def rnn(net, x):
     return net.r(x)

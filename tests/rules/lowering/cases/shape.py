@@ -26,6 +26,11 @@ def run_time_shape(net, x):
     return F.reshape(net.c(x), (x.shape[0], x.shape[1] * x.shape[2], -1))
 
 
+@case(IMAGE, c=conv(8, 8))
+def reshape_to_one_row(net, x):
+    return F.relu(net.c(x)).reshape(1, 480)
+
+
 @case(PAIR, c=conv(8, 8))
 def reshape_method(net, x):
     return net.c(x).reshape(2, -1) + x.reshape((2, 480))

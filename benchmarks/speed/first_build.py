@@ -1,0 +1,104 @@
+"""Builds the workspace in the current folder for the first time, in this process, and says what that cost as JSON.
+
+Everything is megbuild's own (load, plan, schedule, store, publish, record) but two things: an action is a hash of what
+it reads (with as many bytes behind it as the command line says), computed here, because a hundred thousand processes would measure the kernel; and nothing waits for the disk.
+Runs in megbuild's environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from megbuild import pipeline
+from megbuild.execute.builder import Builder, Done, Ran
+from megbuild.execute.failure import ActionFailed
+from megbuild.graph.actions import Action
+from megbuild.graph.analyse import Graph
+from megbuild.graph.fingerprint import Fingerprint
+from megbuild.graph.plan import Planned
+from megbuild.graph.reasons import Reason
+from megbuild.store.content import ContentStore
+
+
+class Hashing:
+    """A runner whose actions make a text of what they read, with ``size`` bytes that look random behind it."""
+
+    def __init__(self, content: ContentStore, size: int) -> None:
+        self.content, self.size = content, size
+
+    def run(self, action: Action, now: Fingerprint) -> Ran:
+        """See :class:`megbuild.execute.builder.Runner`."""
+        told = hashlib.sha256(repr(sorted((p, d.sha256) for p, d in now.staged.items())).encode()).hexdigest()
+        more = hashlib.shake_256(told.encode()).digest(self.size)
+        made = {f"artifact/{n}": self.content.put_bytes(f"{n} {told}\n".encode() + more) for n in action.artifact}
+        notes = [name for name in action.outputs if name != "artifact"]
+        made |= {name: self.content.put_bytes(f"{name} {told}\n".encode()) for name in notes}
+        return Ran(dict(sorted(made.items())), self.content.put_bytes(b"log"))
+
+    def stop(self) -> None:
+        """Nothing runs beside this."""
+
+
+class Silent:
+    """A listener that only counts."""
+
+    ran = 0
+
+    def started(self, action: Action, reasons: tuple[Reason, ...]) -> None:
+        """See :class:`megbuild.execute.builder.Listener`."""
+        self.ran += 1
+
+    def finished(self, done: Done) -> None:
+        """Nothing to say."""
+
+    def note(self, text: str) -> None:
+        """Nothing to say."""
+
+
+def in_order(stale: Mapping[str, Planned], graph: Graph, builder: Builder) -> Mapping[str, ActionFailed]:
+    """A schedule: one action after the other."""
+    for id in stale:
+        builder.ensure(id)
+    return {}
+
+
+def main() -> None:
+    """Build, and print the cost."""
+    os.fsync = os.fdatasync = lambda descriptor: None
+    size = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    pipeline.Local = lambda *given: Hashing(given[3], size)  # type: ignore[assignment, misc, return-value]
+    marks = {"import": time.process_time()}
+    prepare = pipeline.prepare
+
+    def marked(*given: object) -> pipeline.Prepared:
+        prepared = prepare(*given)  # type: ignore[arg-type]
+        marks["plan"] = time.process_time()
+        marks["plan_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return prepared
+
+    pipeline.prepare = marked
+    listener = Silent()
+    report = pipeline.build(pipeline.Asked((), Path.cwd()), listener, in_order)
+    assert not report.failed, report.failed[0]
+    whole = time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    said = {
+        "ran": listener.ran,
+        "outputs": len(report.rows),
+        "plan_s": round(marks["plan"] - marks["import"], 3),
+        "build_s": round(whole - marks["plan"], 3),
+        "plan_peak_mib": round(marks["plan_mib"]),
+        "peak_mib": round(peak),
+    }
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A file of many named parts, of which a reader fetches those that it needs, and tables that are kept in one.
+
+The workspace's state is such a file: a build of one model reads that model's part of it, however many there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from pathlib import Path
+from typing import TypeVar
+from zlib import crc32
+
+import msgspec
+
+from megbuild.store.durable import placing, write_all
+
+Value = TypeVar("Value")
+_Place = tuple[int, int, int]
+"""Where a part begins, its length, its checksum."""
+_END = 16
+"""The last bytes of the file: where the index begins, and its checksum."""
+_PIECE = 1 << 20
+
+
+class Parts:
+    """A file of parts, open for reading: the head, the parts, an index of them, where that begins and its checksum."""
+
+    def __init__(self, path: Path, head: bytes) -> None:
+        """Reads the index only.
+
+        :raises FileNotFoundError: when there is no file.
+        :raises ValueError: when it is another kind of file, or a damaged one.
+        """
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._descriptor).st_size
+        if os.pread(self._descriptor, len(head), 0) != head:
+            raise ValueError("it is of another version of megbuild")
+        end = os.pread(self._descriptor, _END, max(0, self.size - _END))
+        start = int.from_bytes(end[:8], "big")
+        index = os.pread(self._descriptor, max(0, self.size - _END - start), start) if start <= self.size else b""
+        if self.size < len(head) + _END or crc32(index) != int.from_bytes(end[8:], "big"):
+            raise ValueError("it was damaged on the disk")
+        self._places: dict[str, _Place] = msgspec.msgpack.decode(index, type=dict[str, _Place])
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def read(self, name: str) -> bytes:
+        """The content of a part; a ValueError when it was damaged."""
+        start, length, checksum = self._places[name]
+        content = os.pread(self._descriptor, length, start)
+        if crc32(content) != checksum:
+            raise ValueError("it was damaged on the disk")
+        return content
+
+
+def write_parts(path: Path, head: bytes, parts: Iterable[tuple[str, bytes]]) -> None:
+    """Write a file of parts, whole or not at all; no more than a few of them are in memory at a time."""
+    places: dict[str, _Place] = {}
+    with placing(path) as target:
+        gathered, start = bytearray(head), len(head)
+        for name, content in parts:
+            places[name] = (start, len(content), crc32(content))
+            gathered += content
+            start += len(content)
+            if len(gathered) > _PIECE:
+                write_all(target, bytes(gathered))
+                gathered.clear()
+        index = msgspec.msgpack.encode(places)
+        write_all(target, bytes(gathered) + index + start.to_bytes(8, "big") + crc32(index).to_bytes(8, "big"))
+
+
+class Table(MutableMapping[str, Value]):
+    """A mapping whose entries lie in parts, by ``part_of`` their key; a part is fetched when one of them is asked for.
+
+    ``fetch`` gives the entries of a part as they are stored, nothing for a part that is not there; ``stored`` names
+    the parts that are. ``changed`` are the keys that were set or removed since it was last cleared.
+    """
+
+    def __init__(
+        self, part_of: Callable[[str], str], fetch: Callable[[str], dict[str, Value]], stored: Iterable[str] = ()
+    ) -> None:
+        self.part_of = part_of
+        self.changed: set[str] = set()
+        self.touched: set[str] = set()
+        """The parts that differ from what is stored."""
+        self._fetch = fetch
+        self._stored = set(stored)
+        self._parts: dict[str, dict[str, Value]] = {}
+
+    def part(self, name: str) -> dict[str, Value]:
+        """The entries of one part."""
+        found = self._parts.get(name)
+        if found is None:  # two threads may fetch it: the first one to come is kept
+            found = self._parts.setdefault(name, self._fetch(name) if name in self._stored else {})
+        return found
+
+    def names(self) -> list[str]:
+        """The parts that there are."""
+        return list(self._stored | self._parts.keys())
+
+    def __getitem__(self, key: str) -> Value:
+        return self.part(self.part_of(key))[key]
+
+    def __setitem__(self, key: str, value: Value) -> None:
+        name = self.part_of(key)
+        self.part(name)[key] = value
+        self.changed.add(key)
+        self.touched.add(name)
+
+    def __delitem__(self, key: str) -> None:
+        name = self.part_of(key)
+        del self.part(name)[key]
+        self.changed.add(key)
+        self.touched.add(name)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key in self.part(self.part_of(key))
+
+    def __iter__(self) -> Iterator[str]:
+        for name in self.names():
+            yield from self.part(name)
+
+    def __len__(self) -> int:
+        return sum(len(self.part(name)) for name in self.names())
