@@ -19,7 +19,8 @@ from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
     from megbuild.execute.memory import Memory
-    from megbuild.graph.actions import Outputs
+    from megbuild.graph.actions import Action, Outputs
+    from megbuild.pipeline import Prepared
     from megbuild.release.score import Again
     from megbuild.release.variations import Variation
 
@@ -68,19 +69,15 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
         raise fail("MB401", f"doit check has no variation {only}", f"{', '.join(v.name for v in ALL)}")
     if status := build_labels(list(labels)):
         return status
-    prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
-    actions = {
-        action.id: action
-        for aim in prepared.graph.aims
-        for action in prepared.graph.closure(aim.label)
-        if action.toolchain
-    }
+    asked = Asked(tuple(labels), Path.cwd())
+    prepared = prepare(asked, _say)
+    if lost := [id for id in _in_toolchains(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
+        prepared.forget(lost)
+        if status := build_labels(list(labels)):
+            return status
+        prepared = prepare(asked, _say)
+    actions = _in_toolchains(prepared)
     baseline = {id: prepared.memory.last_outputs(id) for id in actions}
-    lost = [id for id, outputs in baseline.items() if not prepared.memory.holds(outputs)]
-    if lost:
-        raise fail(
-            "MB730", f"the store has no more what {lost[0]} made", "doit forget the label, build, and check again"
-        )
     patterns = [aim.label for aim in prepared.graph.aims]
     results = {}
     for variation in variations:
@@ -97,8 +94,18 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
     return 1 if any(again.differing for found in results.values() for again in found) else 0
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _in_toolchains(prepared: Prepared) -> dict[str, Action]:
+    """The actions that run in a toolchain, each after those it needs."""
+    graph = prepared.graph
+    return {action.id: action for aim in graph.aims for action in graph.closure(aim.label) if action.toolchain}
+
+
 def compared(
-    variation: Variation, actions: Mapping[str, Any], baseline: Mapping[str, Outputs], now: Mapping[str, Any]
+    variation: Variation, actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]
 ) -> list[Again]:
     """What each action made then and now."""
     from megbuild.release.score import Again
@@ -158,7 +165,7 @@ def run_again(
             check=False,
         )
         if not answer.is_file():
-            raise fail("MB731", f"the check of {variation.name} ended with {done.returncode}", status=FAILED)
+            raise fail("MB730", f"the check of {variation.name} ended with {done.returncode}", status=FAILED)
         told = json.loads(answer.read_text())
     return {
         id: outputs if isinstance(outputs, str) else {path: Digest(*entry) for path, entry in outputs.items()}

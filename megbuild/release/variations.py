@@ -70,14 +70,15 @@ PARALLEL = Variation(
 SIMD = Variation(
     "SIMD",
     (
-        "instructions that OpenBLAS (OPENBLAS_CORETYPE=Prescott), oneDNN (ONEDNN_MAX_CPU_ISA=SSE41, DNNL_MAX_CPU_ISA), "
-        "and NumPy (NPY_DISABLE_CPU_FEATURES) may use",
+        "instructions that OpenBLAS (OPENBLAS_CORETYPE=Prescott), NumPy (NPY_DISABLE_CPU_FEATURES), oneDNN "
+        "(ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA=SSE41) and MKL (MKL_CBWR=COMPATIBLE) may use",
     ),
     inside={
         "OPENBLAS_CORETYPE": "Prescott",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
         "DNNL_MAX_CPU_ISA": "SSE41",
-        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
+        "MKL_CBWR": "COMPATIBLE",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
     },
     jobs=2,
 )
