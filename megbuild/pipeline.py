@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from megbuild.declare.labels import Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
@@ -79,6 +80,8 @@ class Asked(Struct, frozen=True):
     """Whether actions may only run in a complete box."""
     keep_going: bool = False
     """Whether outputs whose SDK is missing are left out, instead of refusing all of it."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
 
     @property
     def selection(self) -> str:
@@ -108,6 +111,13 @@ class Prepared(Struct, frozen=True):
         """The workspace's folder."""
         return Path(self.workspace.root)
 
+    def forget(self, ids: Iterable[str]) -> None:
+        """Forget that actions were done, so that the next build makes their results again."""
+        for id in ids:
+            self.memory.forget(id)
+        self.memory.state.forget_selections()
+        self.memory.state.save()
+
 
 class Report(Struct, frozen=True):
     """A finished build: a row per label, what failed, and how long it took in seconds."""
@@ -126,12 +136,14 @@ class Report(Struct, frozen=True):
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     """Everything that can be known before the first action starts: load, resolve, analyse, check, plan."""
     note, models = _narrowed(asked)
-    workspace = load(asked.start, asked.patterns if models is None else sorted(models), models)
+    workspace = _with_variables(load(asked.start, asked.patterns, models), asked.variables)
     memory = Memory(Path(workspace.root), cache_folder(), warn)
     for path in workspace.read:
         memory.files.watch(_inside(path, workspace.root))  # from here on a change of what was read is noticed
     for path in workspace.listed:
         memory.files.watch_folder(_inside(path, workspace.root))
+    for path in asked.looked.folders() if note and asked.looked else ():
+        memory.files.watch_folder(path)
     targets = resolve(workspace, _selected(workspace, asked, models))
     known = {t.model.label: t.model for t in targets}.values()
     targets, left_out = _available(workspace, targets, asked.keep_going)
@@ -162,13 +174,23 @@ def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
     if looked is None or looked.unchanged or not stands(root, looked.note):
         return None, None
     models = looked.models(Files(Path(root)).declares)
-    return (looked.note, models) if models else (None, None)
+    return (None, None) if models is None else (looked.note, models)
 
 
 def _environments(workspace: Workspace, targets: Sequence[Target], files: Files) -> dict[str, Toolchain]:
     for lock in {target.model.environment for target in targets} - {""}:
         files.watch(lock)
     return environments(workspace, [target.model.environment for target in targets])
+
+
+def _with_variables(workspace: Workspace, variables: Mapping[str, str]) -> Workspace:
+    if not variables:
+        return workspace
+    varied = {
+        name: replace(toolchain, environment={**toolchain.environment, **variables})
+        for name, toolchain in workspace.toolchains.items()
+    }
+    return replace(workspace, toolchains=varied)
 
 
 def _inside(path: str, root: str) -> str:
@@ -190,7 +212,9 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
         complete = complete and not prepared.left_out and not _uses_sdk(prepared.graph)
-        moved = record(prepared.memory, prepared.planned, builder.done, _upshot(asked, prepared) if complete else None)
+        upshot = _upshot(asked, prepared) if complete else None
+        narrowed = asked.selection if prepared.note else None
+        moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others, prepared.left_out)
 
@@ -218,12 +242,18 @@ def _builder(
     prepared: Prepared, todo: Mapping[str, Planned], listener: Listener, require_sandbox: bool = False
 ) -> Builder:
     graph, memory = prepared.graph, prepared.memory
-    runner = Local(
-        prepared.root, private_folder(prepared.root), cache_folder(), memory.content, graph.toolchains, listener.note,
-        require_sandbox, [graph.actions[id] for id in todo if graph.actions[id].toolchain],
-    )  # fmt: skip
+    local = runner(prepared, todo, listener.note, require_sandbox)
     publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
-    return Builder(graph, memory, runner, CORE, publisher, listener)
+    return Builder(graph, memory, local, CORE, publisher, listener)
+
+
+def runner(prepared: Prepared, todo: Iterable[str], say: Callable[[str], None], require_sandbox: bool = False) -> Local:
+    """What runs the actions of a build. ``todo`` are those that will run: it gets ready for them."""
+    graph = prepared.graph
+    return Local(
+        prepared.root, private_folder(prepared.root), cache_folder(), prepared.memory.content, graph.toolchains, say,
+        require_sandbox, [graph.actions[id] for id in todo if id in graph.actions and graph.actions[id].toolchain],
+    )  # fmt: skip
 
 
 def _selected(workspace: Workspace, asked: Asked, models: set[str] | None) -> Sequence[Selected]:

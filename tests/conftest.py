@@ -14,6 +14,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
 
 from megbuild import pipeline
@@ -202,9 +203,14 @@ class Toy:
             (folder / "out/measures.json").write_text(json.dumps(self.measured.get(action.id, GOOD)))
         elif request["function"] == "expect":
             (folder / "out/results/prob.npy").write_text(told.hexdigest())
+            for part in ("inputs/data.npy", "results/prob.npy"):
+                (folder / "out/golden" / part).parent.mkdir(exist_ok=True)
+                np.save(folder / "out/golden" / part, np.frombuffer(told.digest(), "uint8").astype("float32"))
         else:
             for path in (path for paths in request["outputs"].values() for path in paths):
-                (folder / path).write_text(f"{path} {told.hexdigest()}")
+                text = f"{path} {told.hexdigest()}"
+                io = {"inputs": [], "results": [], "told": text}
+                (folder / path).write_text(json.dumps(io) if path.endswith("io.json") else text)
 
     @staticmethod
     def bad(**worst: float) -> dict[str, Any]:

@@ -71,6 +71,30 @@ def test_equal_sources_give_equal_distributions(built: Path, tmp_path: Path) -> 
     assert build(ROOT, tmp_path) == first
 
 
+def test_another_folder_umask_zone_locale_seed_and_times_give_the_same_distributions(
+    built: Path, tmp_path: Path
+) -> None:
+    """What git has is laid out again, in the other order, with other permissions and times."""
+    source = tmp_path / "quite another folder"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    before = os.umask(0o077)
+    try:
+        for name in sorted(filter(None, listed.split("\0")), reverse=True):
+            if (ROOT / name).is_file():
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, source / name)
+                if os.access(ROOT / name, os.X_OK):
+                    (source / name).chmod(0o700)
+                os.utime(source / name, (1, 1))
+        varied = {"PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo", "LC_ALL": "C", "HOME": str(tmp_path), "USER": "someone"}
+        command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path / "made")]
+        subprocess.run(command, cwd=source, env={"PATH": os.environ["PATH"], **varied}, check=True, capture_output=True)
+    finally:
+        os.umask(before)
+    first = {path.name: path.read_bytes() for path in built.iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == first
+
+
 def test_the_wheel_of_the_sdist_is_the_wheel(built: Path, tmp_path: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from megbuild.execute.staging import stage
-from megbuild.graph.actions import Leaf, Product
-from megbuild.graph.analyse import CORE
+from megbuild.graph.actions import CORE, Leaf, Product
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.pipeline import Asked, prepare
 

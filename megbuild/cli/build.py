@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Mapping
-from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import Command
 
 from megbuild.cli.fast import look_here
-from megbuild.errors import USAGE, Problem, fail
+from megbuild.cli.mixed import mixed
+from megbuild.errors import fail
 from megbuild.store.noop import Looked
 
 JOBS = {
@@ -65,6 +65,16 @@ REQUIRE_SANDBOX = {
 }
 
 
+LOCKED = {
+    "name": "locked",
+    "short": "",
+    "long": "locked",
+    "type": bool,
+    "default": False,
+    "help": "fail where anything is not as MODELS.lock says",
+}
+
+
 class Build(Command):  # type: ignore[misc]
     """The command plug-in; its work is :func:`megbuild.pipeline.build`."""
 
@@ -72,20 +82,14 @@ class Build(Command):  # type: ignore[misc]
     doc_purpose = "make every stale artifact of the models, verified"
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
-    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX)
+    cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX, LOCKED)
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
         super().__init__(**rest)
 
     def parse_execute(self, in_args: list[str]) -> int:
         """Called by doit with the words after ``build``. doit takes options before labels only; here they may mix."""
-        try:
-            options, labels = gnu_getopt(in_args, self.cmdparser.get_short(), self.cmdparser.get_long())
-        except GetoptError as error:
-            print(Problem("MB401", f"doit build: {error}", "doit help build"), file=sys.stderr)
-            return USAGE
-        given = [f"{name}={value}" if value and name.startswith("--") else name + value for name, value in options]
-        return int(super().parse_execute([*given, "--", *labels]))
+        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""
@@ -96,19 +100,28 @@ class Build(Command):  # type: ignore[misc]
 
 def _execute(params: dict[str, Any], labels: list[str]) -> int:
     collect_less()
-    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
-        if params[option] < 0:
-            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
+    check_limits(params)
     summary = params["summary"]
     if summary and not Path(summary).absolute().parent.is_dir():  # said now, not after the build
         raise fail("MB401", f"--summary {summary}: there is no folder {Path(summary).parent}", "make it first")
+    if params["locked"]:
+        from megbuild.cli.lock import check_lock
+
+        check_lock()
     looked = None if summary else look_here(labels)  # a summary tells of every label
     if params["dry_run"]:
         return _dry_run(labels, looked, params["keep_going"])
     if looked and looked.unchanged:
         print(looked.note.summary)
         return 0
-    return _build(labels, params, looked)
+    return build_once(labels, params, looked)
+
+
+def check_limits(params: Mapping[str, Any]) -> None:
+    """Refuse what no machine has."""
+    for option, instead in (("jobs", "one per core"), ("memory", "what is free")):
+        if params[option] < 0:
+            raise fail("MB401", f"--{option} is {params[option]}: it must be at least 1", f"leave it out for {instead}")
 
 
 def collect_less() -> None:
@@ -120,10 +133,11 @@ def build_labels(labels: list[str]) -> int:
     """What ``doit run LABEL`` does: the same build with the defaults; the exit status."""
     from megbuild.cli.guard import guarded
 
-    return guarded(lambda: _build(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
+    return guarded(lambda: build_once(labels, {str(option["name"]): option["default"] for option in Build.cmd_options}))
 
 
-def _build(labels: list[str], params: Mapping[str, Any], looked: Looked | None = None) -> int:
+def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | None = None) -> int:
+    """Build what was asked for, and show it; the exit status. ``looked`` is what the fast path has found to have moved."""
     from megbuild.cli import progress, table
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.report import as_json
@@ -139,7 +153,7 @@ def _build(labels: list[str], params: Mapping[str, Any], looked: Looked | None =
         print(failure, file=sys.stderr)
     for problem in report.left_out:
         print(problem, file=sys.stderr)
-    if summary := params["summary"]:
+    if summary := params.get("summary"):
         Path(summary).write_text(as_json(report.rows, report.seconds))
     table.show(report.rows, report.seconds, report.others)
     if report.moved:

@@ -183,6 +183,8 @@ _EXAMPLES: Mapping[str, str] = {
     "budget": "{ size_mb = 14 }",
     "format": '"mge"',
     "default": '["//..."]',
+    "labels": '["//..."]',
+    "licences": '["LICENSE"]',
     "samples": '"samples/*.npy"',
     "calibration": '"calib/*.npy"',
     "data": '["labels.txt"]',

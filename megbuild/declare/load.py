@@ -34,7 +34,8 @@ def load(
 
     :param asked: label patterns, as given in ``start``; none are the workspace's default. Only packages that they mean
         are read, and those above that hand something down to these. Without it, all are.
-    :param only: labels of models; others are passed over unread. They must have been read before and be unchanged.
+    :param only: labels of models, instead; others are passed over unread, which must have been read before and be
+        unchanged.
     :param builtin: the folder of megbuild's own rules, when not the installed one.
     :raises MegbuildError: with every problem that was found, sorted by place (MB101 to MB127, and those of toolchains).
     """
@@ -53,9 +54,15 @@ def load(
     own_hardware = Path(root, hardware.OWN) if tree.kind(hardware.OWN) == "file" else None
     devices = hardware.catalogue(builtin / hardware.BUILTIN, own_hardware, options, formats, problems)
     files = Files(tree, problems)
-    patterns = None if asked is None else _patterns(asked, here(root, start)) if asked else _patterns(settings.default)
+    if only is not None:
+        patterns = _patterns(sorted(only))
+    else:
+        patterns = (
+            None if asked is None else _patterns(asked, here(root, start)) if asked else _patterns(settings.default)
+        )
     wanted = Wanted(patterns, only)
-    models, packages = _models(tree, settings, Reader(files, Catalogue(options, devices, formats), problems), wanted)
+    reader = Reader(files, Catalogue(options, devices, formats), problems)
+    models, packages = _models(tree, settings, reader, wanted)
     problems.extend(_nested(models))
     if problems:
         raise MegbuildError(_sorted(problems))
@@ -68,6 +75,7 @@ def load(
         rules=found.rules,
         hardware=devices,
         toolchains=environments,
+        releases=tuple(reader.releases.values()),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
         listed=tuple(sorted(map(tree.absolute, tree.listings))),
     )

@@ -173,6 +173,26 @@ class InstalledRule(Struct, frozen=True):
     """``megbuild`` or the workspace-relative folder it was found in."""
 
 
+class Release(Struct, frozen=True):
+    """A declared release: which labels one bundle holds. Label patterns are relative to ``package``.
+
+    ``version`` is the version itself, ``file:PATH`` (the first line of that file) or ``tag:PREFIX`` (what follows the
+    prefix in a git tag of the commit); empty where the command line must say it. ``notes`` and ``licences`` are
+    workspace-relative paths, the latter with globs. ``repository`` is where the receiver finds the sources.
+    """
+
+    package: str
+    name: str
+    labels: tuple[str, ...]
+    version: str = ""
+    notes: str = ""
+    licences: tuple[str, ...] = ()
+    allow_not_run: tuple[str, ...] = ()
+    """Patterns of outputs that may be released though the build machine cannot run them."""
+    repository: str = ""
+    where: Where | None = None
+
+
 class Workspace(Struct, frozen=True):
     """Everything declared, in one frozen value."""
 
@@ -182,6 +202,7 @@ class Workspace(Struct, frozen=True):
     rules: tuple[InstalledRule, ...]
     hardware: Mapping[str, Hardware]
     toolchains: Mapping[str, Toolchain]
+    releases: tuple[Release, ...] = ()
     read: tuple[str, ...] = ()
     """Absolute paths of every file and folder that was read to make this value, but for the models' own files."""
     listed: tuple[str, ...] = ()

@@ -15,9 +15,10 @@ from megbuild.declare.complaints import take
 from megbuild.declare.files import Files
 from megbuild.declare.hints import closest, quoted
 from megbuild.declare.labels import NAME, NAME_RULE
-from megbuild.declare.models import Model, Output, Tensor
+from megbuild.declare.models import Model, Output, Release, Tensor
 from megbuild.declare.outputs import Catalogue, Inherited
 from megbuild.declare.positions import Place
+from megbuild.declare.releases import release
 from megbuild.declare.schema import DefaultsTable, FileTable, InputTable, ModelTable, OutputTable, ResultTable
 from megbuild.declare.workspace import Package
 from megbuild.errors import Problem
@@ -37,6 +38,8 @@ class Reader:
     files: Files
     catalogue: Catalogue
     problems: list[Problem]
+    releases: dict[str, Release] = field(default_factory=dict)
+    """Those of the packages read so far, by name."""
     homes: Mapping[str, str] = field(init=False)
     """Of keys that belong to an output, and not to a model: a hint that says so."""
 
@@ -69,6 +72,10 @@ class Reader:
             for name, raw in table.models.items()
             if wanted(package.folder, name)
         ]
+        for name, raw in table.releases.items():
+            at = place.at("releases", name)
+            if declared := release(name, raw, at, package.folder, self.files, self.releases, self.problems):
+                self.releases[name] = declared
         return [model for model in models if model], above
 
     def _defaults(self, raw: dict[str, Any], place: Place, folder: str, above: Inherited) -> Inherited:

@@ -129,6 +129,21 @@ class ModelTable(_Table):
     outputs: Annotated[dict[str, dict[str, Any]], Meta(description="The outputs, by name.")] = {}
 
 
+class ReleaseTable(_Table):
+    """A bundle of artifacts for somebody who receives them: `doit release NAME`."""
+
+    labels: Annotated[Paths, Meta(description="Labels of the outputs that it holds.")]
+    version: Annotated[
+        str, Meta(description='The version, "file:PATH" for the first line of a file, or "tag:PREFIX" for a git tag.')
+    ] = ""
+    notes: Annotated[str, Meta(description="A text for the receiver.")] = ""
+    licences: Annotated[Paths, Meta(description="Files or globs of the licences that it carries.")] = ()
+    allow_not_run: Annotated[
+        Paths, Meta(description="Labels that may be released though the build machine cannot run them.")
+    ] = ()
+    repository: Annotated[str, Meta(description="Where the sources are, for the provenance.")] = ""
+
+
 class SettingsTable(_Table):
     """``[tool.megbuild]`` of pyproject.toml."""
 
@@ -146,6 +161,7 @@ class FileTable(_Table):
     ignore: Annotated[Paths, Meta(description="In the root: folders that are not searched for models.")] = ()
     defaults: Annotated[dict[str, Any], Meta(description="What holds for the models of this folder and below.")] = {}
     models: Annotated[dict[str, dict[str, Any]], Meta(description="The models, by name.")] = {}
+    releases: Annotated[dict[str, dict[str, Any]], Meta(description="The releases, by name.")] = {}
 
 
 class HardwareTable(_Table):
@@ -162,7 +178,7 @@ class HardwareTable(_Table):
 def json_schema(options: Options, hardware: Iterable[str]) -> dict[str, Any]:
     """The JSON Schema of MODELS.toml for editors, with the options of the installed rules and the known hardware."""
     _, parts = msgspec.json.schema_components(
-        (FileTable, DefaultsTable, ModelTable, OutputTable), ref_template="#/$defs/{name}"
+        (FileTable, DefaultsTable, ModelTable, OutputTable, ReleaseTable), ref_template="#/$defs/{name}"
     )
     file, defaults = parts["FileTable"]["properties"], parts["DefaultsTable"]["properties"]
     outputs, output = parts["ModelTable"]["properties"]["outputs"], parts["OutputTable"]["properties"]
@@ -172,6 +188,11 @@ def json_schema(options: Options, hardware: Iterable[str]) -> dict[str, Any]:
         **named,
         "description": file["models"]["description"],
         "additionalProperties": {"$ref": "#/$defs/ModelTable"},
+    }
+    file["releases"] = {
+        **named,
+        "description": file["releases"]["description"],
+        "additionalProperties": {"$ref": "#/$defs/ReleaseTable"},
     }
     parts["ModelTable"]["properties"]["outputs"] = {
         **named,

@@ -18,8 +18,9 @@ from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
 from megbuild.execute.staging import Moved
 from megbuild.graph.actions import CORE, Action, Leaf, Outputs
-from megbuild.graph.analyse import OPERATIONS, Graph
+from megbuild.graph.analyse import Graph
 from megbuild.graph.costs import Cost
+from megbuild.graph.draft import OPERATIONS
 from megbuild.graph.fingerprint import Fingerprint, fingerprint
 from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Decision, Verb, decide

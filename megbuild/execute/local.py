@@ -12,6 +12,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -37,6 +38,8 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
+SHARED, GONE = ".shared", ".gone"
+"""Beside the staged folders: code that they share by links, and those that are being deleted."""
 _LONGEST_NAME = 150
 """Characters of a folder's name; file systems take 255 bytes."""
 
@@ -58,9 +61,12 @@ class Local:
     _installing: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _warned: bool = False
+    _begun: bool = False
+    _deleting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __post_init__(self) -> None:
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
+        self._shared, self._gone = self.folder / "actions" / SHARED, self.folder / "actions" / GONE
 
     def run(self, action: Action, now: Fingerprint) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
@@ -77,12 +83,17 @@ class Local:
             message = str(error).removeprefix(f"{action.id}: ")
             raise self._failed(action, toolchain, folder, log, ending, message) from None
         ran = Ran(outputs, self.content.put_file(log), ending.memory)
-        shutil.rmtree(folder, ignore_errors=True)
+        gone = self._gone / os.urandom(6).hex()
+        folder.rename(gone)
+        self._deleting.submit(shutil.rmtree, gone, ignore_errors=True)
         return ran
 
     def stop(self) -> None:
         """See :class:`megbuild.execute.builder.Runner`."""
         self.zygotes.stop()
+        self._deleting.shutdown()
+        for folder in (self._shared, self._gone):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _ended(self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path) -> Ending:
         """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
@@ -98,7 +109,8 @@ class Local:
                     _empty(folder)
                     log.parent.mkdir(parents=True, exist_ok=True)
                     log.write_bytes(b"")
-                    stage(action, now, self.content, folder)
+                    sealed = zygote.box.confined == NAMESPACES
+                    stage(action, now, self.content, folder, self._shared if sealed else None)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     limit = TIME_LIMITS.get(action.makes, TIME_LIMIT)
                     return zygote.run(folder.name, arguments, environment, code, log, limit)
@@ -113,6 +125,11 @@ class Local:
         """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
         with self._guard:
             expected, self.expected = self.expected, ()
+            if not self._begun:
+                for folder in (self._shared, self._gone):
+                    shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed
+                self._gone.mkdir(parents=True)
+                self._begun = True
         kinds: dict[Kind, None] = {}
         for action in expected:
             toolchain = self.toolchains.get(action.toolchain)

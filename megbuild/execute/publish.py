@@ -12,7 +12,8 @@ from megbuild.declare.models import Tensor
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.memory import Memory
 from megbuild.graph.actions import Action, Outputs
-from megbuild.graph.analyse import ARTIFACT, Aim
+from megbuild.graph.analyse import Aim
+from megbuild.graph.draft import ARTIFACT
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.digests import Digest
 from megbuild.store.state import Published

@@ -27,11 +27,17 @@ class UpToDate:
 
 
 def record(
-    memory: Memory, planned: Sequence[Planned], done: Mapping[str, Done], complete: UpToDate | None
+    memory: Memory,
+    planned: Sequence[Planned],
+    done: Mapping[str, Done],
+    complete: UpToDate | None,
+    narrowed: str | None = None,
 ) -> tuple[str, ...]:
     """Save the state, with what is told of this build; note that the selection is up to date when it is.
 
     :param complete: what to note when nothing has moved meanwhile; None when something that was asked for is missing.
+    :param narrowed: the selection whose note this build went by. When it is not complete, what has moved still shows
+        beside that note, and the next build goes by it again.
     :returns: the files that changed while the build ran: what was made of them is stale already.
     """
     told = {
@@ -45,7 +51,7 @@ def record(
     waited = {step.id for step in planned if step.waits and step.id in done and done[step.id].verb is Verb.KEEP}
     told |= {id: Told(Verb.KEEP.value, ("its inputs came out as they were",)) for id in waited}
     memory.state.told.update(told)
-    memory.state.forget_selections()
+    memory.state.forget_selections(narrowed)
     memory.state.save()
     moved = tuple(memory.files.moved())
     if complete and not moved:

@@ -34,9 +34,13 @@ class Moved(Exception):
         self.path = path
 
 
-def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path) -> None:
+def stage(
+    action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path, shared: Path | None = None
+) -> None:
     """Lay out ``action`` in the empty ``folder``.
 
+    :param shared: a folder for code that many actions have in common, which is linked from there. Only for a box in
+        which inputs cannot be changed.
     :raises Moved: when a file no longer has the digest that is in the key.
     :raises megbuild.store.content.Missing: when the store lost the product of another action.
     """
@@ -51,6 +55,9 @@ def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folde
             content.materialise(digest, target, writable=False)
         elif leaf.content is not None:
             target.write_bytes(leaf.content)
+        elif shared and leaf.kind == "code":
+            _link(leaf, shared / leaf.digest.sha256, target)
+            continue
         else:
             _copy(leaf, target)
         target.chmod(0o444)
@@ -67,6 +74,17 @@ def _copy(leaf: Leaf, target: Path) -> None:
         raise Moved(leaf.said) from error
     if digest_file(target) != leaf.digest:
         raise Moved(leaf.said)
+
+
+def _link(leaf: Leaf, kept: Path, target: Path) -> None:
+    """Link a file from its one copy, which is made first where there is none."""
+    if not kept.exists():
+        part = kept.with_name(f"{kept.name}.{os.urandom(4).hex()}")
+        part.parent.mkdir(exist_ok=True)
+        _copy(leaf, part)
+        part.chmod(0o444)
+        part.rename(kept)
+    os.link(kept, target)
 
 
 def collect(

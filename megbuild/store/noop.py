@@ -50,6 +50,9 @@ class Note:
 
     def __init__(self, content: bytearray, identity: tuple[int, int]) -> None:
         self.content = content
+        self._paths: list[str] | None = None
+        self._lookers: list[Looker] | None = None
+        self._loaded_tail: tuple[list[Looker], bytes, dict[str, tuple[str, ...]]] | None = None
         self.identity = identity
         """Inode and time of change of its file: another note has another one."""
         if content[: len(_HEAD)] != _HEAD:
@@ -83,25 +86,43 @@ class Note:
 
     def paths(self) -> list[str]:
         """The paths that were there."""
-        return os.fsdecode(bytes(self.names)).split("\0")[:-1]
+        if self._paths is None:
+            self._paths = os.fsdecode(bytes(self.names)).split("\0")[:-1]
+        return self._paths
 
     def stamps(self) -> Iterator[tuple[int, ...]]:
         """Their stamps, as the columns have them."""
         return zip(*self.columns, strict=True)
 
+    def moved(self, workspace: str, at: int) -> bool:
+        """Whether the present path of that position does not look as noted."""
+        end = sum(self.lengths[: at + 1])
+        path = os.fsdecode(bytes(self.names[end - self.lengths[at] : end - 1]))
+        try:
+            now = os.stat(os.path.join(workspace, path))
+        except OSError:
+            return True
+        return _row((now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino)) != tuple(
+            column[at] for column in self.columns
+        )
+
     def lookers(self) -> list[Looker]:
         """For whom each path was looked at: the present ones in order, then the absent ones."""
-        lookers, numbers, _ = self._load_tail()
-        return [lookers[number] for number in memoryview(numbers).cast("i")]
+        if self._lookers is None:
+            lookers, numbers, _ = self._load_tail()
+            self._lookers = [lookers[number] for number in memoryview(numbers).cast("i")]
+        return self._lookers
 
     def declaring(self) -> dict[str, tuple[str, ...]]:
         """Of the folders in which only declarations matter: the names of what can hold one, sorted."""
         return self._load_tail()[2]
 
     def _load_tail(self) -> tuple[list[Looker], bytes, dict[str, tuple[str, ...]]]:
-        if _checksum(bytes(self.tail)) != self._tail_checksum:
-            raise ValueError("a damaged note")
-        return marshal.loads(self.tail)  # type: ignore[no-any-return]
+        if self._loaded_tail is None:
+            if _checksum(bytes(self.tail)) != self._tail_checksum:
+                raise ValueError("a damaged note")
+            self._loaded_tail = marshal.loads(self.tail)
+        return self._loaded_tail
 
 
 class Looked:
@@ -117,20 +138,24 @@ class Looked:
         """Whether the selection is still up to date."""
         return not self.moved and not self.came
 
+    def folders(self) -> list[str]:
+        """What has moved of the folders in which only declarations matter."""
+        declaring, paths = self.note.declaring(), self.note.paths()
+        return [path for path in (paths[at] for at in self.moved) if path in declaring]
+
     def models(self, declares: Callable[[str], Collection[str]]) -> set[str] | None:
         """The models that what has moved matters to; None when it may matter to all.
 
         ``declares`` tells which names in a folder can hold a declaration.
         """
         try:
-            lookers, declaring, paths = self.note.lookers(), self.note.declaring(), self.note.paths()
+            lookers, declaring = self.note.lookers(), self.note.declaring()
         except ValueError:
             return None
         if any(path in declaring for path in self.came):
             return None
-        for path in (paths[at] for at in self.moved):
-            if path in declaring and tuple(sorted(declares(path))) != declaring[path]:
-                return None
+        if any(tuple(sorted(declares(path))) != declaring[path] for path in self.folders()):
+            return None
         absent = [self.note.count + self.note.absent.index(path) for path in self.came]
         models: set[str] = set()
         for at in (*self.moved, *absent):

@@ -14,7 +14,8 @@ from megbuild.store.digests import Digest
 from megbuild.store.durable import place
 
 FORMAT = 2
-"""Raised when the fields below change their meaning: records of another format are misses."""
+"""Raised when the fields below change their meaning: records of another format are misses, and stay until one
+of this format takes their place."""
 
 Component = str | int | float | bool
 """One thing that entered a key, as a reason compares and shows it; floats are finite."""
@@ -40,6 +41,10 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: int = FORMAT
 
 
+class _Foreign(Exception):
+    """A sound record of another format."""
+
+
 class RecordStore:
     """Records under ``folder/ac/<two digits>/<key>``: one line of JSON and one line with its SHA-256.
 
@@ -61,6 +66,8 @@ class RecordStore:
             return None
         try:
             record = _decode(stored)
+        except _Foreign:  # a version of megbuild that shares this store may go on reading it
+            return None
         except ValueError as error:
             self._remove(path, str(error))
             return None
@@ -99,7 +106,7 @@ def _decode(stored: bytes) -> Record:
         raise ValueError("it was damaged on the disk")
     found: Mapping[str, object] = msgspec.json.decode(line, type=dict[str, object])
     if found.get("format") != FORMAT:
-        raise ValueError("it was written by another version of megbuild")
+        raise _Foreign
     return msgspec.json.decode(line, type=Record)
 
 

@@ -251,9 +251,12 @@ class State:
         self._drop_old_notes()
         return True
 
-    def forget_selections(self) -> None:
-        """No selection is known to be up to date any more: the next build looks at everything."""
+    def forget_selections(self, but: str | None = None) -> None:
+        """No selection is known to be up to date any more, ``but`` one: the next build of another looks at everything."""
+        kept = None if but is None else Path(noop.note_path(str(self.workspace), but))
         for note in self._all_notes():
+            if note == kept:
+                continue
             with suppress(FileNotFoundError):
                 note.unlink()
 

@@ -25,6 +25,7 @@ TABLES = {
     "Output": schema.OutputTable,
     "Thresholds": schema.VerifyTable,
     "Budget": schema.BudgetTable,
+    "Release": schema.ReleaseTable,
 }
 
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from megbuild.declare.models import Toolchain
 from megbuild.execute import local
@@ -51,6 +52,7 @@ def run(runner: Local, code: str, staged: str = CANONICAL) -> bytes:
 def test_the_environment_is_what_is_declared(runner: Local) -> None:
     answer = run(runner, "import os; open('out/answer.txt', 'w').write(repr(dict(os.environ)))").decode()
     assert set(eval(answer)) == {"PATH", "HOME", "TMPDIR", "LC_ALL", "PYTHONHASHSEED", "DECLARED"}
+    runner.stop()
     assert not list((runner.folder / "actions").iterdir())
 
 
@@ -137,3 +139,24 @@ def test_a_log_is_shown_as_it_can_be(tmp_path: Path) -> None:
     assert [len(line) for line in shown[1:3]] == [1, 300]
     assert shown[3] == 'File "/tmp/s/in/source/gone.py", line 3'
     assert log_tail(tmp_path / "none", tmp_path, tmp_path) == ()
+
+
+def test_missing_toolchains_are_installed_side_by_side(runner: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    there: dict[str, Installed] = {}
+    both = threading.Barrier(2, timeout=10)
+    asked: list[str] = []
+
+    def provision(toolchain: Toolchain, cache: Path, say: object) -> Installed:
+        if toolchain.digest not in there:
+            asked.append(toolchain.name)
+            both.wait()  # only if the other one is being installed at the same time
+            there[toolchain.digest] = Installed(toolchain.name, toolchain.digest, sys.executable, sys.prefix, {})
+        return there[toolchain.digest]
+
+    monkeypatch.setattr(local, "installed", lambda toolchain, cache: there.get(toolchain.digest))
+    monkeypatch.setattr(local, "provision", provision)
+    first = action("open('out/answer.txt', 'w').write('x')")
+    runner.toolchains = {"toy": Toolchain("toy", "0", "3.11", "/"), "other": Toolchain("other", "1", "3.11", "/")}
+    runner.expected = [first, replace(first, id="//a/b:m#y", toolchain="other")]
+    runner.run(first, fingerprint(first, None, {}))
+    assert sorted(asked) == ["other", "toy"]

@@ -57,6 +57,22 @@ def test_a_product_that_the_store_lost(staged: tuple[Action, Fingerprint, Conten
         stage(*staged)
 
 
+def test_code_is_linked_from_one_checked_copy(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_bytes(b"pass")
+    leaf = Leaf("code/worker.py", digest_bytes(b"pass"), "worker.py", origin=str(tmp_path / "worker.py"), kind="code")
+    action = Action("//:m#x", "x", "", "//:m", "toy", (leaf,), ("y",))
+    now, content, shared = fingerprint(action, None, {}), ContentStore(tmp_path / "store"), tmp_path / "shared"
+    for name in ("a", "b"):
+        stage(action, now, content, tmp_path / name, shared)
+        (tmp_path / "worker.py").write_bytes(b"changed")  # the copy is of what was hashed
+    one, two = (tmp_path / name / "code/worker.py" for name in ("a", "b"))
+    assert one.samefile(two)
+    assert (two.read_bytes(), two.stat().st_mode & 0o222) == (b"pass", 0)
+    assert not one.samefile(tmp_path / "worker.py")
+    with pytest.raises(Moved):
+        stage(action, now, content, tmp_path / "c", tmp_path / "empty")
+
+
 def works(folder: Path) -> None:
     (folder / "out/artifact/model.x").write_text("x")
     (folder / "out/io.json").write_text("{}")
@@ -103,3 +119,12 @@ def test_what_may_not_be(
     spoil(staged[3])
     with pytest.raises(MegbuildError, match=said):
         collect(*staged)
+
+
+def test_a_sealed_box_could_not_change_inputs(staged: tuple[Action, Fingerprint, ContentStore, Path]) -> None:
+    stage(*staged)
+    works(staged[3])
+    assert collect(*staged, sealed=True) == collect(*staged)
+    (staged[3] / "out/b.txt").write_text("")
+    with pytest.raises(MegbuildError, match="MB404"):
+        collect(*staged, sealed=True)

@@ -110,3 +110,21 @@ def test_what_requires_options_of_its_source_does_not_take_a_delivered_one() -> 
     assert road("onnx", "onnx") == []
     assert road("tm", "npu") == ["onnx", "npu"]
     assert routes.shortest(rules[1:], "onnx", "npu") is None
+
+
+def test_the_format_that_a_rule_names_first() -> None:
+    """Of two equally long roads into one rule; the names of the rules on the way do not matter, a shorter road does."""
+    made = [
+        InstalledRule("caffe", Rule("tm", "caffe", (".c",), "toy"), "/rules/caffe"),
+        InstalledRule("onnx", Rule("tm", "onnx", (".o",), "toy"), "/rules/onnx"),
+        InstalledRule("chip", Rule(("onnx", "caffe"), "chip", (".chip",), "toy"), "/rules/chip"),
+    ]
+    for rules in itertools.permutations(made):
+        road = routes.shortest(rules, "tm", "chip")
+        assert [rule.name for rule in road or ()] == ["onnx", "chip"]
+        road = routes.shortest(rules, "tm", "chip", ["caffe"])
+        assert [rule.name for rule in road or ()] == ["caffe", "chip"]
+    longer = InstalledRule("onnx", Rule("raw", "onnx", (".o",), "toy"), "/rules/onnx")
+    raw = InstalledRule("raw", Rule("tm", "raw", (".r",), "toy"), "/rules/raw")
+    road = routes.shortest([made[0], longer, raw, made[2]], "tm", "chip")
+    assert [rule.name for rule in road or ()] == ["caffe", "chip"]

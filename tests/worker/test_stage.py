@@ -89,7 +89,7 @@ def test_build_expect_measure(stage: Path) -> None:
     assert json.loads((stage / "out/io.json").read_text())["inputs"][0]["name"] == "x"
     np.save(stage / "in/s.npy", np.eye(4, dtype="float32"))
     built = {"artifact": ["out/artifact/a.bin"], "samples": ["in/s.npy"]}
-    assert run(stage, "expect", built, {"results": ["out/results"]}).returncode == 0
+    assert run(stage, "expect", built, {"results": ["out/results"], "golden": ["out/golden"]}).returncode == 0
     assert np.load(stage / "out/results/y.npy").shape == (4, 1, 4)
     done = run(stage, "measure", {**built, "expected": ["out/results/y.npy"]}, {"measures": ["out/measures.json"]})
     assert done.returncode == 0, done.stderr

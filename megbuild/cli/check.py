@@ -1,0 +1,181 @@
+"""``doit check LABEL``: every action again, in a varied environment, and every output compared bit by bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doit.cmd_base import Command
+
+from megbuild.cli.mixed import mixed
+from megbuild.errors import FAILED, fail
+
+if TYPE_CHECKING:
+    from megbuild.execute.memory import Memory
+    from megbuild.graph.actions import Action, Outputs
+    from megbuild.pipeline import Prepared
+    from megbuild.release.score import Again
+    from megbuild.release.variations import Variation
+
+_TEXT = {"short": "", "type": str, "default": ""}
+
+
+class Check(Command):  # type: ignore[misc]
+    """The command plug-in."""
+
+    name = "check"
+    doc_purpose = "check that actions are reproducible: run them again in varied environments and compare"
+    doc_usage = "[LABEL ...] [--only VARIATION] [--write FILE]"
+    doc_description = "The labels are built first where they are stale. Variations: environment, parallel, SIMD."
+    cmd_options = (
+        {**_TEXT, "name": "only", "long": "only", "help": "one variation [default: all]"},
+        {
+            **_TEXT,
+            "name": "write",
+            "long": "write",
+            "help": "write the scores to this file, as docs/reproducibility.md",
+        },
+    )
+
+    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
+        super().__init__(**rest)
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Called by doit with the words after ``check``."""
+        return mixed(self, in_args, super().parse_execute)
+
+    def execute(self, params: dict[str, Any], labels: list[str]) -> int:
+        """Called by doit with the parsed command line; the exit status."""
+        from megbuild.cli.guard import guarded
+
+        return guarded(lambda: _check(labels, params["only"], params["write"]))
+
+
+def _check(labels: Sequence[str], only: str, write: str) -> int:
+    from megbuild.cli.build import build_labels
+    from megbuild.pipeline import Asked, prepare
+    from megbuild.release.score import page, score
+    from megbuild.release.variations import ALL
+
+    variations = [variation for variation in ALL if only in ("", variation.name)]
+    if not variations:
+        raise fail("MB401", f"doit check has no variation {only}", f"{', '.join(v.name for v in ALL)}")
+    if status := build_labels(list(labels)):
+        return status
+    asked = Asked(tuple(labels), Path.cwd())
+    prepared = prepare(asked, _say)
+    if lost := [id for id in _in_toolchains(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
+        prepared.forget(lost)
+        if status := build_labels(list(labels)):
+            return status
+        prepared = prepare(asked, _say)
+    actions = _in_toolchains(prepared)
+    baseline = {id: prepared.memory.last_outputs(id) for id in actions}
+    patterns = [aim.label for aim in prepared.graph.aims]
+    results = {}
+    for variation in variations:
+        print(f"{variation.name}: {len(actions)} actions again", flush=True)
+        now = run_again(prepared.root, variation, patterns, baseline)
+        results[variation.name] = compared(variation, actions, baseline, now)
+        tell(variation, results[variation.name], prepared.memory)
+    scores = score(results)
+    for rule, counted in scores.items():
+        told = ", ".join(f"{name} {same} of {of}" for name, (same, of) in counted.items())
+        print(f"{rule:<28} {told}")
+    if write:
+        Path(write).write_text(page(scores, variations, list(labels) or ["//..."], _processor()))
+    return 1 if any(again.differing for found in results.values() for again in found) else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _in_toolchains(prepared: Prepared) -> dict[str, Action]:
+    """The actions that run in a toolchain, each after those it needs."""
+    graph = prepared.graph
+    return {action.id: action for aim in graph.aims for action in graph.closure(aim.label) if action.toolchain}
+
+
+def compared(
+    variation: Variation, actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]
+) -> list[Again]:
+    """What each action made then and now."""
+    from megbuild.release.score import Again
+
+    found = []
+    for id, action in actions.items():
+        told = now.get(id, "it was not run")
+        if isinstance(told, str):
+            found.append(Again(id, action.step, baseline[id], failure=told))
+        else:
+            found.append(Again(id, action.step, baseline[id], told))
+    return found
+
+
+def tell(variation: Variation, found: Sequence[Again], memory: Memory) -> None:
+    """Print all differing outputs with their differences."""
+    from megbuild.release.difference import difference, diffoscope
+
+    for again in found:
+        if again.failure:
+            print(f"  {again.id} failed: {again.failure}")
+            continue
+        for path in again.differing:
+            if path not in again.was or path not in again.now:
+                print(f"  {again.id}: {path} is there only {'before' if path in again.was else 'now'}")
+                continue
+            was, now = memory.content.read(again.was[path]), memory.content.read(again.now[path])
+            print(f"  {again.id}: {path} differs")
+            for line in [*difference(path, was, now), *diffoscope(path, was, now)]:
+                print(f"      {line}")
+
+
+def run_again(
+    root: Path, variation: Variation, labels: Sequence[str], baseline: Mapping[str, Outputs]
+) -> dict[str, Outputs | str]:
+    """Run the actions again in a copy of the workspace, in a process of its own; what each made, or why it failed."""
+    from megbuild.declare.rules import builtin_rules_folder
+    from megbuild.release.variations import copy, settle
+    from megbuild.store.digests import Digest
+    from megbuild.store.places import CACHE_VARIABLE, cache_folder
+
+    with tempfile.TemporaryDirectory(prefix=f"megbuild check {variation.name} ") as temporary:
+        folder = copy(root, Path(temporary, "elsewhere", "ws"), builtin_rules_folder())
+        spec, answer = Path(temporary, "spec.json"), Path(temporary, "answer.json")
+        wanted = {id: {path: [d.sha256, d.size] for path, d in outputs.items()} for id, outputs in baseline.items()}
+        said = {"labels": list(labels), "baseline": wanted, "inside": dict(variation.inside), "jobs": variation.jobs}
+        spec.write_text(json.dumps(said))
+        home = Path(temporary, "home")
+        home.mkdir()
+        environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home), CACHE_VARIABLE: str(cache_folder())}
+        command = [sys.executable, "-I"]  # not with the workspace's own modules; its hash seed is a random one
+        done = subprocess.run(
+            [*command, "-m", "megbuild.cli.again", str(spec), str(answer)],
+            cwd=folder,
+            env={**environment, **variation.outside},
+            preexec_fn=settle(variation),
+            check=False,
+        )
+        if not answer.is_file():
+            raise fail("MB730", f"the check of {variation.name} ended with {done.returncode}", status=FAILED)
+        told = json.loads(answer.read_text())
+    return {
+        id: outputs if isinstance(outputs, str) else {path: Digest(*entry) for path, entry in outputs.items()}
+        for id, outputs in told.items()
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
