@@ -31,7 +31,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [("build",), ("why", "//a:b"), ("schema",), ("graph",), ("toolchain",), ("forget", "//a:b")]
+    "words",
+    [
+        ("build",),
+        ("why", "//a:b"),
+        ("schema",),
+        ("graph",),
+        ("toolchain",),
+        ("forget", "//a:b"),
+        ("release", "x"),
+        ("lock",),
+        ("check",),
+    ],
 )
 def test_outside_a_workspace(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = doit(tmp_path, *words)
