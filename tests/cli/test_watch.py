@@ -111,7 +111,7 @@ def test_without_the_watcher(
 
     monkeypatch.chdir(workspace)
     monkeypatch.setitem(sys.modules, "watchfiles", None)
-    assert Watch().execute({"jobs": 0, "memory": 0, "keep_going": False}, []) == 2
+    assert Watch().parse_execute([]) == 2
     assert "[MB408]\n  hint: pip install 'megbuild[watch]'" in capsys.readouterr().err
 
 
@@ -121,5 +121,5 @@ def test_a_number_of_jobs_that_cannot_be(
     from megbuild.cli.watch import Watch
 
     monkeypatch.chdir(workspace)
-    assert Watch().execute({"jobs": -1, "memory": 0, "keep_going": False}, []) == 2
+    assert Watch().parse_execute(["--jobs=-1"]) == 2
     assert "--jobs is -1" in capsys.readouterr().err
