@@ -31,7 +31,7 @@ from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
 from megbuild.declare.toolchains import with_environment
 from megbuild.declare.workspace import find
-from megbuild.errors import MegbuildError
+from megbuild.errors import MegbuildError, Problem
 from megbuild.execute.builder import Builder, Done, Listener
 from megbuild.execute.delivered import delivered
 from megbuild.execute.failure import ActionFailed
@@ -41,7 +41,7 @@ from megbuild.execute.publish import Publisher
 from megbuild.execute.record import UpToDate, record
 from megbuild.execute.report import Row, rows
 from megbuild.graph.analyse import Graph, analyse
-from megbuild.graph.check import check
+from megbuild.graph.check import check, without_sdk
 from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
 from megbuild.graph.resolve import Target, declared_actions, resolve
@@ -80,6 +80,8 @@ class Asked(Struct, frozen=True):
     """Whether actions may only run in a complete box."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
+    keep_going: bool = False
+    """Whether outputs whose SDK is missing are left out, instead of refusing all of it."""
 
     @property
     def selection(self) -> str:
@@ -96,6 +98,8 @@ class Prepared(Struct, frozen=True):
     memory: Memory
     note: Note | None = None
     """The note that the other outputs which were asked for are up to date by; None when there are no others."""
+    left_out: tuple[Problem, ...] = ()
+    """The SDKs that are missing, with the outputs that are left out for that."""
 
     @property
     def others(self) -> int:
@@ -125,6 +129,8 @@ class Report(Struct, frozen=True):
     """Files that changed while the build ran."""
     others: int = 0
     """Outputs without a row: nothing that they depend on has changed."""
+    left_out: tuple[Problem, ...] = ()
+    """The SDKs that are missing; the outputs that need them have no row either."""
 
 
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
@@ -139,15 +145,26 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
     for path in asked.looked.folders() if note and asked.looked else ():
         memory.files.watch_folder(path)
     targets = resolve(workspace, _selected(workspace, asked, models))
+    known = {t.model.label: t.model for t in targets}.values()
+    targets, left_out = _available(workspace, targets, asked.keep_going)
     graph = analyse(
         workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
     )
     check(graph)
-    memory.declared = frozenset(graph.actions) | declared_actions(
-        workspace, {t.model.label: t.model for t in targets}.values()
-    )
+    memory.declared = frozenset(graph.actions) | declared_actions(workspace, known)
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
-    return Prepared(workspace, graph, planned, memory, note)
+    return Prepared(workspace, graph, planned, memory, note, left_out)
+
+
+def _available(
+    workspace: Workspace, targets: tuple[Target, ...], keep_going: bool
+) -> tuple[tuple[Target, ...], tuple[Problem, ...]]:
+    """The targets whose SDKs are on this machine, and what is missing for the others."""
+    waiting, missing = without_sdk(targets, workspace.toolchains)
+    rest = tuple(target for target in targets if target.label not in waiting)
+    if missing and not (keep_going and rest):
+        raise MegbuildError(missing)
+    return rest, missing
 
 
 def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
@@ -194,11 +211,17 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
             builder.runner.stop()
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
+        complete = complete and not prepared.left_out and not _uses_sdk(prepared.graph)
         upshot = _upshot(asked, prepared) if complete else None
         narrowed = asked.selection if prepared.note else None
         moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
-    return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others)
+    return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others, prepared.left_out)
+
+
+def _uses_sdk(graph: Graph) -> bool:
+    """Whether results depend on a version that no file of the workspace tells of: no note can vouch for them."""
+    return any(graph.toolchains[a.toolchain].sdks for a in graph.actions.values() if a.toolchain in graph.toolchains)
 
 
 def _kept(prepared: Prepared) -> dict[str, Done]:

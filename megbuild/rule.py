@@ -63,7 +63,7 @@ class Rule:
     """An edge ``consumes -> produces`` of the conversion graph.
 
     consumes, produces
-        formats; several consumed formats mean "any one of them". ``training`` and ``source`` are the starts that are
+        formats; several consumed formats mean "any one of them", where both lead as far the first. ``training`` and ``source`` are the starts that are
         training code.
     files
         suffixes of the files that make up the artifact, the main one first: ``(".prototxt", ".caffemodel")``.

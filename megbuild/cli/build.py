@@ -110,7 +110,7 @@ def _execute(params: dict[str, Any], labels: list[str]) -> int:
         check_lock()
     looked = None if summary else look_here(labels)  # a summary tells of every label
     if params["dry_run"]:
-        return _dry_run(labels, looked)
+        return _dry_run(labels, looked, params["keep_going"])
     if looked and looked.unchanged:
         print(looked.note.summary)
         return 0
@@ -146,27 +146,29 @@ def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | No
 
     listener = progress.listener()
     with listener:
-        asked = Asked(tuple(labels), Path.cwd(), looked, params["require_sandbox"])
+        asked = Asked(tuple(labels), Path.cwd(), looked, params["require_sandbox"], params["keep_going"])
         machine = Machine.here(params["jobs"], params["memory"] * 1_000_000)
         report = build(asked, listener, Scheduler(machine, params["keep_going"]))
     for failure in report.failed:
         print(failure, file=sys.stderr)
+    for problem in report.left_out:
+        print(problem, file=sys.stderr)
     if summary := params.get("summary"):
         Path(summary).write_text(as_json(report.rows, report.seconds))
     table.show(report.rows, report.seconds, report.others)
     if report.moved:
         more = f" and {len(report.moved) - 3} more" if len(report.moved) > 3 else ""
         print(f"note: changed while the build ran: {', '.join(report.moved[:3])}{more}; build again")
-    return 1 if report.failed else 0
+    return 1 if report.failed or report.left_out else 0
 
 
-def _dry_run(labels: list[str], looked: Looked | None) -> int:
+def _dry_run(labels: list[str], looked: Looked | None, keep_going: bool) -> int:
     from megbuild.cli.progress import told
     from megbuild.graph.plan import stale
     from megbuild.graph.stale import Verb
     from megbuild.pipeline import Asked, prepare
 
-    asked = Asked(tuple(labels), Path.cwd(), looked)
+    asked = Asked(tuple(labels), Path.cwd(), looked, keep_going=keep_going)
     prepared = prepare(asked, lambda text: print(text, file=sys.stderr))
     planned = stale(prepared.planned)
     words = {Verb.RUN: "would run    ", Verb.RESTORE: "would restore"}

@@ -127,6 +127,20 @@ class Model(Struct, frozen=True):
         return f"//{self.package}:{self.name}"
 
 
+class Sdk(Struct, frozen=True):
+    """A vendor's software that cannot be locked, as it was found on this machine.
+
+    ``trouble`` says why it cannot be used; ``folder`` and ``version`` are empty then. ``install`` tells how to get it.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    install: str
+    folder: str = ""
+    version: str = ""
+    trouble: str = ""
+
+
 class Toolchain(Struct, frozen=True):
     """A locked environment, described: what decides its digest, not where it is installed.
 
@@ -145,6 +159,8 @@ class Toolchain(Struct, frozen=True):
     environment: Mapping[str, str] = _EMPTY
     settings: Mapping[str, Any] = _EMPTY
     summary: str = ""
+    sdks: tuple[Sdk, ...] = ()
+    """What its workers need beside it. They are no part of its digest; their versions enter the keys of its actions."""
 
 
 class InstalledRule(Struct, frozen=True):

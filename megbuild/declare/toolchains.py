@@ -30,6 +30,7 @@ from megbuild.declare.complaints import take
 from megbuild.declare.hints import did_you_mean, quoted
 from megbuild.declare.models import Toolchain
 from megbuild.declare.positions import Place
+from megbuild.declare.sdks import SdkTable, find
 from megbuild.errors import Location, MegbuildError, Problem, fail
 
 PLATFORM = "linux-x86_64"
@@ -77,7 +78,8 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``python`` is the minor version, ``extends`` another toolchain whose locks come first. ``left_out`` are packages
     that metadata asks for and that its lock leaves out; ``provides`` those that packages of a training environment find
     satisfied whatever they ask for. ``environment`` holds the variables of its actions, ``settings`` what the runner
-    of its actions reads. The tables are those of :class:`Installation`.
+    of its actions reads. ``sdk`` lists what a user must get from a vendor. The other tables are those of
+    :class:`Installation`.
     """
 
     python: str
@@ -87,6 +89,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     left_out: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     settings: dict[str, Any] = {}
+    sdk: tuple[SdkTable, ...] = ()
     native: tuple[Native, ...] = ()
     build: dict[str, dict[str, dict[str, str]]] = {}
     probe: Probe | None = None
@@ -121,12 +124,14 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
     native: list[Native] = []
     build: dict[str, dict[str, dict[str, str]]] = {}
     provides: list[str] = []
+    sdks: list[SdkTable] = []
     for part, file in reversed(chain):  # what is extended comes first
         locks.append(_existing(part, "requirements.lock"))
         site += [str(part / "site")] if (part / "site").is_dir() else []
         code += [str(part)] if _has_modules(part) else []
         native += [Native(_existing(part, entry.source), entry.output, entry.arguments) for entry in file.native]
         build |= file.build
+        sdks += file.sdk
         provides += file.provides
         environment |= file.environment
         settings |= file.settings
@@ -148,6 +153,7 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
         environment=MappingProxyType(dict(sorted(environment.items()))),
         settings=MappingProxyType(settings | {"installation": msgspec.to_builtins(installation)}),
         summary=top.summary,
+        sdks=tuple(map(find, sdks)),
     )
     return replace(described, digest=digest(described))
 

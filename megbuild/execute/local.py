@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+from megbuild.declare import sdks
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
@@ -110,7 +111,7 @@ class Local:
                     log.write_bytes(b"")
                     sealed = zygote.box.confined == NAMESPACES
                     stage(action, now, self.content, folder, self._shared if sealed else None)
-                    environment = environment_of(action, zygote.work(folder.name))
+                    environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     limit = TIME_LIMITS.get(action.makes, TIME_LIMIT)
                     return zygote.run(folder.name, arguments, environment, code, log, limit)
             except Dead as death:
@@ -178,7 +179,7 @@ class Local:
     ) -> ActionFailed:
         """The failure, with the worker's own sentence when it refused, else with the end of its log."""
         command = [toolchain.python, *action.arguments[1:]]
-        by_hand = write_by_hand(folder, command, environment_of(action, str(folder)))
+        by_hand = write_by_hand(folder, command, environment_of(action, str(folder), self.toolchains[action.toolchain]))
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: list[tuple[str, str]] = []
         refused = not message and ending.status == REFUSED and (folder / REFUSAL).is_file()
@@ -193,13 +194,15 @@ class Local:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def environment_of(action: Action, work: str) -> dict[str, str]:
+def environment_of(action: Action, work: str, toolchain: Toolchain) -> dict[str, str]:
     """The whole environment of an action that finds itself in ``work``: nothing of the user's but what is declared."""
-    return {**_base(action), "HOME": f"{work}/home", "TMPDIR": f"{work}/tmp"}
+    return {**_base(action, toolchain), "HOME": f"{work}/home", "TMPDIR": f"{work}/tmp"}
 
 
-def _base(action: Action) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", **action.environment}
+def _base(action: Action, toolchain: Toolchain) -> dict[str, str]:
+    """The part that all actions of a zygote share. Where an SDK lies is no part of a key: its version is."""
+    found = {variable: sdk.folder for sdk in toolchain.sdks for variable in sdk.variables}
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", **found, **action.environment}
 
 
 def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -211,7 +214,9 @@ def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _kind(action: Action, toolchain: Toolchain, there: Installed) -> Kind:
     preload = tuple(toolchain.settings.get("preload", ()))
     flags = _split(action.arguments[1:])[0]
-    return Kind(there.name, there.python, there.roots(), flags, preload, tuple(_base(action).items()), _limits())
+    readable = dict.fromkeys([*there.roots(), *(root for sdk in toolchain.sdks for root in sdks.roots(sdk))])
+    environment = tuple(_base(action, toolchain).items())
+    return Kind(there.name, there.python, tuple(readable), flags, preload, environment, _limits())
 
 
 def _limits() -> Limits:

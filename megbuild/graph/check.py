@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
+from megbuild.declare.models import Sdk, Toolchain
 from megbuild.errors import MegbuildError, Problem
 from megbuild.graph.analyse import Graph
+from megbuild.graph.resolve import Target
 
 
 def check(graph: Graph) -> None:
@@ -25,3 +29,23 @@ def check(graph: Graph) -> None:
             )
     if problems:
         raise MegbuildError(tuple(problems))
+
+
+def without_sdk(
+    targets: Iterable[Target], toolchains: Mapping[str, Toolchain]
+) -> tuple[frozenset[str], tuple[Problem, ...]]:
+    """The labels that this machine lacks an SDK for, and MB333 for every such SDK with the labels it is needed for."""
+    needed: dict[str, tuple[Sdk, list[Target]]] = {}
+    for target in targets:
+        names = {name for step in target.road for name in (step.rule.rule.toolchain, step.rule.rule.run_toolchain)}
+        for toolchain in (toolchains[name] for name in sorted(names) if name in toolchains):
+            for sdk in (sdk for sdk in toolchain.sdks if sdk.trouble):
+                needed.setdefault(sdk.name, (sdk, []))[1].append(target)
+    problems = [_missing(sdk, waiting) for sdk, waiting in needed.values()]
+    return frozenset(t.label for _, waiting in needed.values() for t in waiting), tuple(problems)
+
+
+def _missing(sdk: Sdk, waiting: list[Target]) -> Problem:
+    labels = ", ".join(target.label for target in waiting)
+    message = f"{sdk.name} is not on this machine: {sdk.trouble}"
+    return Problem("MB333", message, f"{sdk.install}; with -k all is built but {labels}", waiting[0].output.where)

@@ -50,6 +50,8 @@ def fingerprint(action: Action, toolchain: Toolchain | None, made: Mapping[str, 
     if toolchain is not None:
         components[f"toolchain:{toolchain.name}"] = toolchain.digest
     platform = {"ISA": "x86-64", "OSFamily": "linux", "toolchain": toolchain.digest if toolchain else "none"}
+    for sdk in toolchain.sdks if toolchain else ():
+        components[f"sdk:{sdk.name}"] = platform[f"sdk {sdk.name}"] = sdk.version
     return Fingerprint(action_key(action, staged, platform), components, staged)
 
 

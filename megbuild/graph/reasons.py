@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-_ORDER = ("file", "option", "declared", "from", "code", "toolchain", "environment", "request")
+_ORDER = ("file", "option", "declared", "from", "code", "toolchain", "sdk", "environment", "request")
 """What a user changed comes before what follows from it."""
 
 SEEN = "seen"
@@ -24,7 +24,7 @@ class Reason(Struct, frozen=True):
         kind, _, name = self.what.partition(":")
         if kind in _FIXED:
             return _FIXED[kind].format(name=name)
-        if kind == "option":
+        if kind in ("option", "sdk"):
             return f"{name} {self.was or 'unset'} -> {self.now or 'unset'}"
         subject = _SUBJECT[kind].format(name=name)
         verb = "changed" if bool(self.was) == bool(self.now) else "removed" if self.was else "added"

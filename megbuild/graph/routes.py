@@ -15,7 +15,8 @@ def shortest(
 ) -> Road | None:
     """The road with the fewest steps from ``start`` to ``goal`` through the formats ``via``, in order.
 
-    Equally long roads are told apart by the names of their rules, so the answer does not depend on any order.
+    Equally long roads are told apart by the names of their rules, so the answer does not depend on any order; a rule
+    that takes several formats takes rather the one that it names first.
     A rule that requires options of the step before it does not take the start itself, which nobody made to its wish:
     the road leads through another format and back (a delivered ONNX file through the .tm to the ONNX that a chip needs).
     ``direct`` admits that, and the rules that skip the recommended way (training code straight to a runtime format).
@@ -40,15 +41,29 @@ def _leg(edges: Sequence[InstalledRule], start: str, goal: str, *, as_it_is: boo
     if start == goal:
         return ()
     reached: dict[str, Road] = {} if as_it_is else {start: ()}
-    queue: deque[tuple[str, Road]] = deque([(start, ())])
-    while queue and goal not in reached:
-        here, road = queue.popleft()
+    queue = deque([start])
+    while queue:
+        here = queue.popleft()
+        road = reached.get(here, ())
+        if goal in reached and len(reached[goal]) <= len(road):
+            break
         for edge in edges:
             refused = as_it_is and not road and edge.rule.requires.get(here)
-            if here in edge.rule.sources and edge.rule.produces not in reached and not refused:
+            if here not in edge.rule.sources or refused:
+                continue
+            known = reached.get(edge.rule.produces)
+            if known is None:
+                queue.append(edge.rule.produces)
+            if known is None or (len(known) == len(road) + 1 and _rather(edge, here, start, known)):
                 reached[edge.rule.produces] = (*road, edge)
-                queue.append((edge.rule.produces, reached[edge.rule.produces]))
     return reached.get(goal)
+
+
+def _rather(edge: InstalledRule, here: str, start: str, known: Road) -> bool:
+    """Whether a rule names the format ``here`` before the one that it takes at the end of an equally long road."""
+    taken = known[-2].rule.produces if len(known) > 1 else start
+    sources = edge.rule.sources
+    return known[-1] is edge and sources.index(here) < sources.index(taken)
 
 
 def reachable(rules: Iterable[InstalledRule], start: str, *, direct: bool = False) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def test_a_preset_is_complete(preset: Hardware) -> None:
 
 def test_layouts_that_crash_on_this_machine_are_not_run_here() -> None:
     crashing = {"nchw44", "nchw44_dot", "hwcd4", "nchw64"}
-    for preset in KNOWN.values():
+    for preset in (preset for preset in KNOWN.values() if preset.format == "mge"):
         assert preset.runs_here == (preset.options.get("layout") not in crashing)
 
 

@@ -1,0 +1,123 @@
+"""What a C program takes: compiled, run on samples, equal bit by bit to Lite Python; with the user's own compiler, too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from megbuild.declare.load import load
+from megbuild.execute.toolchains import installed
+from megbuild.store.places import cache_folder
+
+from .workspace import Workspace
+
+Make = Callable[[dict[str, str]], Workspace]
+
+FILES = {
+    "MODELS.toml": """
+        workspace = true
+
+        [models.net]
+        source  = "net.py:build"
+        inputs  = [{ name = "image", shape = [1, 3, 8, 8] }, { name = "bias.x", shape = [1, 4] }]
+        results = [{ name = "scores", shape = [1, 4] }, { name = "best", shape = [1], dtype = "int32" }]
+        samples = "samples/*.npz"
+        [models.net.outputs.lite-c]
+        [models.net.outputs.x86]
+    """,
+    "net.py": """
+        import megengine
+        import megengine.functional as F
+        import megengine.module as M
+        import numpy as np
+
+
+        class Net(M.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = M.Conv2d(3, 8, 3, 2, 1)
+                self.linear = M.Linear(128, 4)
+
+            def forward(self, image, bias):
+                scores = self.linear(F.flatten(F.relu(self.conv(image)), 1)) + bias
+                return scores, F.argmax(scores, axis=1)
+
+
+        def build():
+            random = np.random.RandomState(0)
+            network = Net()
+            for parameter in network.parameters():
+                parameter[...] = megengine.Tensor(random.uniform(-0.3, 0.3, parameter.shape).astype("float32"))
+            return network
+    """,
+}
+
+
+@pytest.fixture
+def space(unbuilt: Make) -> Workspace:
+    made = unbuilt(FILES)
+    shutil.rmtree(made.root / "samples")
+    (made.root / "samples").mkdir()
+    random = np.random.RandomState(1)
+    images = random.uniform(-1, 1, (5, 3, 8, 8)).astype("float32")
+    np.savez(
+        made.root / "samples/five.npz", image=images, **{"bias.x": random.uniform(-1, 1, (5, 4)).astype("float32")}
+    )
+    return made
+
+
+def test_a_c_program_gives_the_bits_of_lite_python(space: Workspace) -> None:
+    outcome = space.build()
+    assert outcome.status == 0, outcome.text
+    in_c, in_python = outcome.rows["//:net@lite-c"], outcome.rows["//:net@x86"]
+    assert (in_c["verdict"], in_c["samples"]) == ("pass", 5)
+    assert in_c["runtime"].startswith("Lite C 1.")
+    assert in_c["metrics"] == in_python["metrics"]
+    folder = Path(space.root, "out/net/lite-c")
+    names = ["net.c", "net.expected", "net.h", "net.input", "net.mge", "net.mk", "record.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    head = (folder / "net.h").read_text()
+    assert '{"image", "float32", 768, 4, {1, 3, 8, 8}},' in head
+    assert '{"best", "int32", 4, 1, {1}},' in head
+    assert (folder / "net.mge").read_bytes() == Path(space.root, "out/net/x86/net.mge").read_bytes()
+
+    made = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "record.json"}
+    space.forget_store()
+    space.doit("forget", "//:net@lite-c")
+    assert space.build("//:net@lite-c").status == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "record.json"} == made
+
+
+def test_the_makefile(space: Workspace, tmp_path: Path) -> None:
+    """``make check`` in the delivered folder, with this machine's compiler, and with golden data that was changed."""
+    outcome = space.build("//:net@lite-c")
+    assert outcome.status == 0, outcome.text
+    folder = shutil.copytree(space.root / "out/net/lite-c", tmp_path / "firmware")
+    found = installed(
+        load(space.root).toolchains["lite_c"], Path(os.environ.get("MEGBUILD_TEST_CACHE") or cache_folder())
+    )
+    assert found
+    (packages,) = Path(found.folder).glob("lib/python3.*/site-packages")
+    (library,) = packages.glob("megenginelite/libs/liblite_shared_whl*.so")
+    lite = tmp_path / "lite"
+    lite.mkdir()
+    (lite / "liblite_shared_whl.so").symlink_to(library)
+    environment = {**os.environ, "LD_LIBRARY_PATH": f"{packages}/megengine/core/lib"}
+    command = ["make", "-f", "net.mk", f"LITE={lite}", "CC=cc -Werror", "check"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "net.expected").write_bytes(bytes(20))
+    assert subprocess.run(command, cwd=folder, env=environment, capture_output=True).returncode != 0
+
+
+def test_a_layout_that_cannot_run_here(space: Workspace) -> None:
+    space.edit("MODELS.toml", "outputs.lite-c]\n", 'outputs.lite-c]\nlayout = "nchw44"\n')
+    outcome = space.build("--dry-run", summary=False)
+    assert outcome.status == 2
+    assert "layout must be one of default, nchw88, nchw4, nchw32, chwn4" in outcome.errors[0]
