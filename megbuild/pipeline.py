@@ -78,10 +78,10 @@ class Asked(Struct, frozen=True):
     looked: Looked | None = None
     require_sandbox: bool = False
     """Whether actions may only run in a complete box."""
-    keep_going: bool = False
-    """Whether outputs whose SDK is missing are left out, instead of refusing all of it."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
+    keep_going: bool = False
+    """Whether outputs whose SDK is missing are left out, instead of refusing all of it."""
 
     @property
     def selection(self) -> str:

@@ -30,7 +30,7 @@ from megbuild.store.content import ContentStore
 class Hashing:
     """A runner whose actions make a text of what they read, with ``size`` bytes that look random behind it."""
 
-    def __init__(self, content: ContentStore, size: int) -> None:
+    def __init__(self, content: ContentStore, size: int = 0) -> None:
         self.content, self.size = content, size
 
     def run(self, action: Action, now: Fingerprint) -> Ran:

@@ -146,7 +146,7 @@ def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | No
 
     listener = progress.listener()
     with listener:
-        asked = Asked(tuple(labels), Path.cwd(), looked, params["require_sandbox"], params["keep_going"])
+        asked = Asked(tuple(labels), Path.cwd(), looked, params["require_sandbox"], keep_going=params["keep_going"])
         machine = Machine.here(params["jobs"], params["memory"] * 1_000_000)
         report = build(asked, listener, Scheduler(machine, params["keep_going"]))
     for failure in report.failed:

@@ -67,10 +67,10 @@ def page(scores: Scores, variations: Sequence[Variation], labels: Sequence[str],
     for variation in variations:
         tail += [f"**{variation.name}**", "", *(f"- {what}" for what in variation.what), ""]
     tail += [
-        "The switches of SIMD do not make this processor another one. Those of OpenBLAS and NumPy change results of NumPy here;",
-        "MegEngine 1.13 takes none: its own kernels follow the processor, and no variable that was tried changed a bit of its",
-        "matrix products, convolutions or exponentials. So what MegEngine computes (weights, expected results, measures) is known",
-        "to be the same on processors of one kind only. What a rule only rewrites (tm, mge, onnx, tflite, caffe) depends on",
-        "no instructions that were varied.",
+        "The switches of SIMD do not make this processor another one. A rule that only rewrites (tm, mge, onnx, tflite, caffe)",
+        "computes nothing that they could change. What computes may change with them: MKL's switch, for one, changes the last",
+        "bits of what MegEngine's .mge and .tm answer, and with them expected results and measures. MegEngine 1.13 also has",
+        "kernels that follow the processor and take no switch. So weights, expected results and measures are known to be the",
+        "same on processors of one kind only; an artifact that is made from weights that are kept is the same on all.",
     ]
     return "\n".join([*head, *rows, *tail]) + "\n"

@@ -205,6 +205,8 @@ def check_structure(folder: Path, sums: dict[str, str]) -> Any:
     named: list[str] = []
     try:
         for artifact in manifest["artifacts"]:
+            if artifact["provenance"] not in sums:
+                raise Unsound(f"the provenance of {artifact['label']} is missing")
             for file in artifact["files"]:
                 named.append(file["path"])
                 if sums.get(file["path"]) != file["sha256"]:

@@ -41,6 +41,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("doctor",),
         ("toolchain",),
         ("forget", "//a:b"),
+        ("release", "x"),
+        ("lock",),
+        ("check",),
     ],
 )
 def test_outside_a_workspace(tmp_path: Path, words: tuple[str, ...]) -> None:

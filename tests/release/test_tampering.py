@@ -178,7 +178,7 @@ UNSIGNED: dict[str, tuple[Callable[[Path], None], str]] = {
     "another commit said": (said("commit", "0" * 40), "was made from the commit"),
     "a replayed statement": (replayed, "is of another release: edge 1.1.0"),
     "an exchanged statement": (exchanged, "is about other files"),
-    "a statement missing": (unproven, "cannot be read"),
+    "a statement missing": (unproven, "the provenance of //:net@x86 is missing"),
     "the verdict flattered": (
         lambda f: edit(f / "manifest.json", lambda m: m["artifacts"][0]["verdict"].update(state="pass!")),
         "manifest.json is not the file of the release",

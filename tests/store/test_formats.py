@@ -28,26 +28,29 @@ def place(path: Path, name: str) -> Path:
 
 def test_every_format_has_its_file() -> None:
     """Who raises a format keeps what the last one wrote as a file here, and says below what becomes of it."""
-    assert (records.FORMAT, state._HEAD, noop._HEAD) == (2, b"megbuild state 1\n", b"megbuild fresh 1\n")
-    assert {path.name for path in FORMATS.iterdir()} == {"record-1", "state-1", "journal-1"}
+    assert (records.FORMAT, state._HEAD, noop._HEAD) == (2, b"megbuild state 2\n", b"megbuild fresh 2\n")
+    files = {path.name for path in FORMATS.iterdir()}
+    assert files == {"record-1", "state-1", "state-2", "journal-1", "journal-2"}
 
 
-def test_the_state_and_the_journal_of_the_first_version_are_read(tmp_path: Path) -> None:
-    place(tmp_path / ".megbuild/state", "state-1")
-    place(tmp_path / ".megbuild/journal", "journal-1")
+def test_the_state_and_the_journal_of_the_second_version_are_read(tmp_path: Path) -> None:
+    place(tmp_path / ".megbuild/state", "state-2")
+    place(tmp_path / ".megbuild/journal", "journal-2")
     found = State.load(tmp_path, pytest.fail)
-    assert found.built["//a:b#tm"].key == KEY and set(found.built) == {"//a:b#tm", "//a:b#onnx"}
-    assert found.known["a/net.py"] == (Stamp(1, 2, 3, 4), "ef" * 32)
-    assert found.published["out/a/b/x/b.mge"].action == "//a:b@x"
-    assert found.published["out/a/b/onnx/b.onnx"].stamp == Stamp(9, 10, 11, 12)
+    assert found.built["//a:b#tm"].key == KEY
+    assert found.built["//a:b@onnx"].components == {"option:x": "1"}
+    assert tuple(found.known["a/net.py"]) == (Stamp(1, 2, 3, 4), "ef" * 32)
+    assert found.published["//a:b@x"]["out/a/b/x/b.mge"].sha256 == "01" * 32
+    assert found.published["//a:b@onnx"]["out/a/b/onnx/b.onnx"].stamp == Stamp(9, 10, 11, 12)
 
 
-def test_a_state_of_another_version_is_replaced(tmp_path: Path) -> None:
-    path = place(tmp_path / ".megbuild/state", "state-1")
-    path.write_bytes(path.read_bytes().replace(b"state 1", b"state 9"))
+@pytest.mark.parametrize("name", ["state-1", "journal-1"])
+def test_a_state_and_a_journal_of_the_first_version_are_replaced(tmp_path: Path, name: str) -> None:
+    place(tmp_path / ".megbuild" / name.partition("-")[0], name)
     heard: list[str] = []
     found = State.load(tmp_path, heard.append)
-    assert not found.built and len(heard) == 1 and "another version of megbuild" in heard[0]
+    assert not found.built and not found.published
+    assert len(heard) == 1 and "another version of megbuild" in heard[0]
     found.save()
     assert State.load(tmp_path, pytest.fail).built == {}
 
@@ -75,7 +78,10 @@ def test_what_the_first_version_stored_is_still_there(tmp_path: Path) -> None:
 def test_a_note_of_another_version_is_no_answer(tmp_path: Path) -> None:
     note = Path(noop.note_path(str(tmp_path), "x"))
     note.parent.mkdir(parents=True)
-    note.write_bytes(noop.encode("x", "all is well", {}, [], []))
-    assert noop.unchanged(str(tmp_path), "x") == "all is well"
-    note.write_bytes(note.read_bytes().replace(b"fresh 1", b"fresh 0"))
-    assert noop.unchanged(str(tmp_path), "x") is None
+    note.write_bytes(noop.encode("x", "all is well", 0, {}, {}, {}, {}))
+    before = note.read_bytes()
+    read = noop.read(str(tmp_path), "x")
+    assert before.startswith(noop._HEAD) and read is not None and read.summary == "all is well"
+    for version in (b"fresh 1", b"fresh 3"):
+        note.write_bytes(before.replace(b"fresh 2", version))
+        assert noop.look(str(tmp_path), "x") is None

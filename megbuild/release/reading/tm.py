@@ -10,6 +10,8 @@ from typing import Any
 _OPERATOR = {"func", "module_type", "opdef"}
 """Attributes in which a traced module says what an expression calls, as (module, name)."""
 
+_CONTAINER = "megengine.module.module.Module"
+
 
 class _Inert:
     """Stands for an object of any class: it takes what the pickle gives it and does nothing."""
@@ -74,5 +76,5 @@ def lines(content: bytes) -> Iterator[str]:
 
 
 def operators(content: bytes) -> Iterator[str]:
-    """What the graph calls: functions and modules, each as often as it is called."""
-    yield from _read(content).called
+    """What the graph calls: functions and modules, each as often as it is called; modules that only hold others are none."""
+    yield from (name for name in _read(content).called if name != _CONTAINER)
