@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from megbuild.errors import FAILED, fail
@@ -83,7 +84,9 @@ def _link(leaf: Leaf, kept: Path, target: Path) -> None:
         part.parent.mkdir(exist_ok=True)
         _copy(leaf, part)
         part.chmod(0o444)
-        part.rename(kept)
+        with suppress(FileExistsError):  # not renamed: a file cannot be linked at the moment in which it is replaced
+            os.link(part, kept)
+        part.unlink()
     os.link(kept, target)
 
 

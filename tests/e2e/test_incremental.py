@@ -191,6 +191,7 @@ def test_building_a_subtree_touches_nothing_else(monorepo: Workspace) -> None:
     monorepo.edit("shared/blocks.py", "SPREAD = 1.5", "SPREAD = 1.25")
     monorepo.edit("speech/voice.py", "range(20)", "range(21)")
     outcome = monorepo.build("//vision/...")
+    assert outcome.status == 0, outcome.text
     assert outcome.ran.keys() == {
         f"{model}{step}" for model in ("//vision:sorter", "//vision/detector:parts") for step in SORTER
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,17 @@ def test_a_sealed_box_could_not_change_inputs(staged: tuple[Action, Fingerprint,
     (staged[3] / "out/b.txt").write_text("")
     with pytest.raises(MegbuildError, match="MB404"):
         collect(*staged, sealed=True)
+
+
+def test_code_is_linked_by_several_actions_at_once(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("pass\n")
+    leaf = Leaf("code/code.py", digest_bytes(b"pass\n"), "code.py", origin=str(tmp_path / "code.py"), kind="code")
+    action = Action("//:m#x", "x", "", "//:m", "toy", (leaf,), ())
+    now, content = fingerprint(action, None, {}), ContentStore(tmp_path / "store")
+    with ThreadPoolExecutor(8) as pool:
+        for turn in range(100):  # replacing the one copy while it was linked failed in one of some thousand
+            base = tmp_path / str(turn)
+            begun = [pool.submit(stage, action, now, content, base / str(n), base / "shared") for n in range(8)]
+            for one in begun:
+                one.result()
+            assert (base / "shared" / leaf.digest.sha256).stat().st_nlink == 9
