@@ -213,7 +213,8 @@ def _install_lock(
 
 def _compile_modules(folder: Path, cache: Path) -> None:
     """Give every module its compiled form; without it each import would compile anew, for actions write nothing."""
-    command = [_python(folder), "-B", "-I", bytecode.__file__, str(_site_packages(folder)), str(cache.absolute())]
+    quietly = ("-B", "-I", "-W", "ignore")
+    command = [_python(folder), *quietly, bytecode.__file__, str(_site_packages(folder)), str(cache.absolute())]
     subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)  # else from source
 
 
