@@ -14,7 +14,7 @@ from typing import Any
 PASS, FAIL, SMOKE, NOT_RUN = "pass", "fail", "smoke", "not run"
 
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
-    "": {"cosine": 0.999, "scale": 0.02, "top1": 0.99},
+    "": {"cosine": 0.9999, "scale": 0.01, "top1": 0.99},
     "fp16": {"cosine": 0.999, "scale": 0.02, "top1": 0.98},
     "int8": {"cosine": 0.98, "scale": 0.15, "top1": 0.95},
 }

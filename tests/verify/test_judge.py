@@ -54,8 +54,8 @@ def test_a_perfect_conversion() -> None:
 @pytest.mark.parametrize(
     ("values", "asked", "said"),
     [
-        ({"cosine": 0.9}, {}, "cosine of prob is 0.9 on sample 3, asked at least 0.999"),
-        ({"scale": 1.5}, {}, "scale of prob is 1.5 on sample 3, asked within 0.02 of 1"),
+        ({"cosine": 0.9}, {}, "cosine of prob is 0.9 on sample 3, asked at least 0.9999"),
+        ({"scale": 1.5}, {}, "scale of prob is 1.5 on sample 3, asked within 0.01 of 1"),
         ({"scale": 0.5}, {"precision": "int8"}, "scale of prob is 0.5 on sample 3, asked within 0.15 of 1"),
         ({"max_abs": 2.0}, {"verify.max_abs": 1.0}, "max_abs of prob is 2 on sample 3, asked at most 1"),
         ({"sqnr_db": 10.0}, {"verify.sqnr_db": 30}, "sqnr_db of prob is 10 on sample 3, asked at least 30"),
@@ -155,7 +155,7 @@ def test_a_stricter_threshold_never_passes_what_a_looser_one_fails(
 @given(st.fixed_dictionaries(dict.fromkeys(IN_RESULTS, values)))
 def test_a_pass_means_that_every_default_is_kept(worst: dict[str, float]) -> None:
     passed = judge(measured(**worst), {"precision": ""}, 10).state == "pass"
-    assert passed == (worst["cosine"] >= 0.999 and abs(worst["scale"] - 1) <= 0.02 and worst["top1"] >= 0.99)
+    assert passed == (worst["cosine"] >= 0.9999 and abs(worst["scale"] - 1) <= 0.01 and worst["top1"] >= 0.99)
 
 
 def test_a_verdict_can_be_read_back() -> None:

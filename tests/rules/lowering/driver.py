@@ -137,6 +137,7 @@ def _answer(traced: Traced, worker: Path, format: str, lowering: str, options: d
         asked.inputs["artifact"] = paths
         (given,) = batch.run(module, asked, [traced.feed])
         answer = {"outcome": "ok", "error": _error(given, traced.expected), "said": ""}
+        answer["measures"] = _measures(given, traced.expected)
     except job.Refusal as refusal:
         answer = {"outcome": "unusable" if paths[0].exists() else "refused", "said": str(refusal)}
     except Exception:
@@ -177,6 +178,18 @@ def _error(given: dict[str, Any], expected: dict[str, Any]) -> float:
             apart = np.abs(given[name].astype("float64") - wanted.astype("float64")).max()
             worst = max(worst, float(apart / (np.abs(wanted.astype("float64")).max() + 1e-9)))
     return worst if np.isfinite(worst) else 1e30
+
+
+def _measures(given: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """What a build would measure of this one sample, for the verdict."""
+    from megbuild_worker import measure
+
+    results = {}
+    for name, wanted in expected.items():
+        summary = measure.Summary()
+        summary.add(measure.closeness(given[name], wanted))
+        results[name] = summary.record()
+    return {"samples": 1, "synthetic": True, "runtime": "", "results": results}
 
 
 def _told(path: Path) -> dict[str, Any]:

@@ -1,12 +1,15 @@
-"""What stock mgeconvert converts wrongly without a word, each by its name: the lowering gets it right.
+"""What stock mgeconvert converts wrongly without a word, each by its name: a build refuses it, and the lowering is right.
 
 Stock mgeconvert writes a file for every one of these networks. The file gives other numbers, has other results than the
-network, or cannot be run.
+network, or cannot be run. The first are refused by the verdict, with the thresholds that hold where nothing is declared
+and one random sample; the others by the check of inputs and results, or by the runtime.
 """
 
 from __future__ import annotations
 
 import pytest
+
+from megbuild.verify.judge import FAIL, SMOKE, judge
 
 from .conftest import ENOUGH, Answers, Cell
 
@@ -60,8 +63,12 @@ PAIRS = [
 def test_stock_is_wrong_and_the_lowering_right(pair: tuple[Cell, Cell], answers: Answers) -> None:
     stock, lowered = (answers[str(cell)] for cell in pair)
     assert stock["outcome"] == "unusable" or stock["error"] > 1e-3, stock
+    if stock["outcome"] == "ok":
+        verdict = judge(stock["measures"], {}, size=0)
+        assert verdict.state == FAIL, (stock["error"], verdict.metrics)
     assert lowered["outcome"] == "ok", lowered["said"]
     assert lowered["error"] < ENOUGH
+    assert judge(lowered["measures"], {}, size=0).state == SMOKE
 
 
 UNALIGNED = (Cell("convolution.plain", "tflite", lowering="mgeconvert"), Cell("convolution.plain", "tflite"))
