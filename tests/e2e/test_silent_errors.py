@@ -119,6 +119,53 @@ MGE_TO_ONNX = {
     """,
 }
 
+MGE_TO_TFLITE = {
+    "rules/mge_to_tflite/rule.py": '''
+        """mge_to_tflite: .mge -> .tflite, the way that mgeconvert offers and that is wrong for networks that flatten."""
+        from megbuild.rule import Rule
+
+        RULE = Rule(consumes="mge", produces="tflite_of_mge", files=(".tflite",), toolchain="mgeconvert", runs_on=("TFLite",))
+    ''',
+    "rules/mge_to_tflite/worker.py": """
+        import numpy as np
+        from megbuild_worker.job import Tensor
+        from tflite_runtime.interpreter import Interpreter
+
+        import mgeconvert_compat
+
+
+        def build(job):
+            mgeconvert_compat.apply()
+            from mgeconvert.converters.mge_to_tflite import mge_to_tflite
+
+            mge_to_tflite(str(job.inputs["mge"][0]), str(job.outputs["artifact"][0]))
+
+
+        def describe(paths):
+            return {
+                "inputs": [Tensor("x", (1, 1, 28, 28), "float32")],
+                "results": [Tensor("y", (1, 10), "float32")],
+            }
+
+
+        def run(paths, feeds, job):
+            interpreter = Interpreter(str(paths[0]))
+            interpreter.allocate_tensors()
+            for feed in feeds:
+                interpreter.set_tensor(interpreter.get_input_details()[0]["index"], feed["x"].transpose(0, 2, 3, 1))
+                interpreter.invoke()
+                yield {"y": interpreter.get_tensor(interpreter.get_output_details()[0]["index"])}
+
+
+        def runtime():
+            return "TFLite interpreter"
+    """,
+    "HARDWARE.toml": """
+        [tflite-of-mge]
+        format = "tflite_of_mge"
+    """,
+}
+
 
 def refused(space: Workspace) -> str:
     """The reason for which the one output was refused, after every action had ended well."""
@@ -157,6 +204,15 @@ def test_the_same_road_is_right_from_a_dump_without_optimisation(unbuilt: Make) 
     outcome = space.build()
     assert outcome.status == 0, outcome.text
     assert outcome.rows["//:net@bad"]["verdict"] == "smoke"
+
+
+def test_tflite_from_a_dump_of_a_network_that_flattens(unbuilt: Make) -> None:
+    output = 'hardware = "tflite-of-mge"\n    via = "mge"\n    optimize = false'
+    space = unbuilt(
+        {"MODELS.toml": MODEL.format(network="lenet", output=output), "networks.py": NETWORK, **MGE_TO_TFLITE}
+    )
+    reason = refused(space)
+    assert re.search(r"cosine of y is \S+ on sample 0, asked at least 0\.9999", reason), reason
 
 
 def test_float16_of_a_lenet(unbuilt: Make) -> None:
