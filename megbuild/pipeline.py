@@ -26,7 +26,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from megbuild.declare.labels import Pattern, Selected, label_of, select
+from megbuild.declare.labels import Label, Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
 from megbuild.declare.toolchains import with_environment
@@ -40,6 +40,7 @@ from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
 from megbuild.execute.record import UpToDate, record
 from megbuild.execute.report import Row, rows
+from megbuild.execute.withdraw import withdraw
 from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check, without_sdk
 from megbuild.graph.code import Code
@@ -209,6 +210,7 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
             failed = schedule(todo, prepared.graph, builder)
         finally:
             builder.runner.stop()
+        _withdraw(asked, prepared, listener.note)
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
         complete = complete and not prepared.left_out and not _uses_sdk(prepared.graph)
@@ -217,6 +219,15 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others, prepared.left_out)
+
+
+def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> None:
+    """Outputs that were asked for and are not declared any more go; a narrowed build follows no change of declarations."""
+    if prepared.note:
+        return
+    patterns = _patterns(prepared.workspace, asked)
+    declared = {str(label_of(model, output)) for model in prepared.workspace.models for output in model.outputs}
+    withdraw(prepared.memory, declared, lambda text: any(p.matches(Label.parse(text)) for p in patterns), say)
 
 
 def _uses_sdk(graph: Graph) -> bool:
@@ -257,15 +268,25 @@ def runner(prepared: Prepared, todo: Iterable[str], say: Callable[[str], None], 
 
 
 def _selected(workspace: Workspace, asked: Asked, models: set[str] | None) -> Sequence[Selected]:
-    patterns, folder = asked.patterns or workspace.default, here(workspace.root, asked.start) if asked.patterns else ""
+    patterns, folder = _asked_in(workspace, asked)
     if models is not None:  # the patterns have meant something, and may mean none of these
-        parsed = [Pattern.parse(pattern, folder) for pattern in patterns]
+        parsed = _patterns(workspace, asked)
         every = ((model, output) for model in workspace.models for output in model.outputs)
         return [pair for pair in every if any(pattern.matches(label_of(*pair)) for pattern in parsed)]
     try:
         return select(patterns, workspace.models, folder)
     except MegbuildError:  # what might have been meant is told from all that there is
         return select(patterns, load(asked.start).models, folder)
+
+
+def _asked_in(workspace: Workspace, asked: Asked) -> tuple[tuple[str, ...], str]:
+    """The patterns asked for, or the workspace's default, and the package folder that they stand in."""
+    return (asked.patterns, here(workspace.root, asked.start)) if asked.patterns else (workspace.default, "")
+
+
+def _patterns(workspace: Workspace, asked: Asked) -> list[Pattern]:
+    patterns, folder = _asked_in(workspace, asked)
+    return [Pattern.parse(pattern, folder) for pattern in patterns]
 
 
 def environments(workspace: Workspace, locks: Sequence[str]) -> dict[str, Toolchain]:

@@ -1,0 +1,60 @@
+"""Withdrawing: artifacts of outputs that nobody declares any more leave ``out/``, so that no stale file is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+
+from megbuild.execute.memory import Memory
+from megbuild.store.digests import digest_file, stamp
+from megbuild.store.state import Published
+
+
+def withdraw(
+    memory: Memory, declared: Collection[str], asked: Callable[[str], bool], note: Callable[[str], None]
+) -> None:
+    """Remove the published files of labels that were declared once.
+
+    They stay in the store: declared again, they return. A file that somebody has edited since is theirs, and stays.
+
+    :param declared: the labels that are declared now.
+    :param asked: whether a label is among those asked for, whose declarations were all read: of others nothing is known.
+    :param note: hears one line for each label.
+    """
+    gone = [label for label in memory.state.published if label not in declared and asked(label)]
+    for label in sorted(gone):
+        files = memory.published(label)
+        ours = [path for path, published in files.items() if _untouched(memory.root / path, published)]
+        for path in ours:
+            (memory.root / path).unlink()
+        _remove_empty_folders(memory.root, {path.rpartition("/")[0] for path in ours})
+        kept = [path for path in sorted(files) if (memory.root / path).exists()]
+        note(f"{label} is not declared any more: {_told(len(ours), kept)}")
+        for table in (memory.state.published, memory.state.built, memory.state.told):
+            table.pop(label, None)
+        for path in files:
+            memory.state.known.pop(path, None)
+
+
+def _told(removed: int, kept: list[str]) -> str:
+    said = (
+        f"{removed} file{'s were' if removed != 1 else ' was'} removed from out/" if removed else "nothing was removed"
+    )
+    return f"{said}; changed since they were made, and kept: {', '.join(kept)}" if kept else said
+
+
+def _untouched(file: Path, published: Published) -> bool:
+    try:
+        return stamp(file) == published.stamp or digest_file(file).sha256 == published.sha256
+    except OSError:  # it is gone, or not ours to judge
+        return False
+
+
+def _remove_empty_folders(root: Path, folders: Collection[str]) -> None:
+    """Remove folders below ``out/`` that hold nothing, from the innermost on."""
+    for folder in folders:
+        while "/" in folder:
+            with suppress(OSError):  # something is in it
+                (root / folder).rmdir()
+            folder = folder.rpartition("/")[0]
