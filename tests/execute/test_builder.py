@@ -99,18 +99,18 @@ def test_a_changed_threshold_only_judges(toy: Any) -> None:
 
 
 def test_a_stricter_threshold_fails_and_leaves_what_was_published(toy: Any) -> None:
-    toy.measured["//:net#onnx+measured"] = toy.bad(cosine=0.9995)
+    toy.measured["//:net#onnx+measured"] = toy.bad(cosine=0.99995)
     toy.build()
     artifact = toy.root / "out/net/onnx/net.onnx"
     before, told = artifact.read_bytes(), (artifact.parent / "record.json").read_bytes()
     text = (toy.root / "MODELS.toml").read_text()
-    strict = text.replace("[models.net.outputs.onnx]", "[models.net.outputs.onnx]\nverify = { cosine = 0.9999 }")
+    strict = text.replace("[models.net.outputs.onnx]", "[models.net.outputs.onnx]\nverify = { cosine = 0.99999 }")
     toy.write({"MODELS.toml": strict, "net.py": "def build(weights): return 2\n"})
     for _ in range(2):  # and it fails again, without anything being run
         report = toy.report(keep_going=True)
         (row,) = (row for row in report.rows if row.label == "//:net@onnx")
         assert row.status == "refused"
-        assert row.reason == "cosine of prob is 0.9995 on sample 0, asked at least 0.9999"
+        assert row.reason == "cosine of prob is 0.99995 on sample 0, asked at least 0.99999"
         assert [failure.action for failure in report.failed] == ["//:net@onnx"]
         assert artifact.read_bytes() == before
         assert (artifact.parent / "record.json").read_bytes() == told
