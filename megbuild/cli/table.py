@@ -72,7 +72,7 @@ def verdict(row: Row) -> str:
     if not row.verdict:
         return ""
     figures = [f"{name} {row.metrics[name]:.6g}" for name in ("cosine", "max_abs", "top1") if name in row.metrics]
-    counted = [f"{row.samples} samples"] if row.samples else []
+    counted = [f"{row.samples} sample{'s' if row.samples > 1 else ''}"] if row.samples else []
     return ", ".join([row.verdict, *figures, *counted])
 
 
