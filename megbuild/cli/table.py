@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from megbuild.execute.report import Row
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
 
 _STYLES = {
     "built": "green",
@@ -16,45 +21,55 @@ _STYLES = {
     "not reached": "yellow",
 }
 
+_NUMBERS = ("size", "accuracy", "time")
 _NO_WRAPPING = 500
 """Columns in a pipe, so that every row is one line."""
 
 
 def show(rows: Iterable[Row], seconds: float, others: int = 0) -> None:
     """Print the table and the line that sums it up, with how many other outputs are up to date."""
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.measure import Measurement
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _NO_WRAPPING)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for name, justify in (
-        ("label", "left"),
-        ("artifact", "left"),
-        ("size", "right"),
-        ("run on", "left"),
-        ("verdict", "left"),
-        ("accuracy", "right"),
-        ("status", "left"),
-        ("time", "right"),
-    ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     rows = list(rows)
-    for row in rows:
-        accuracy = "" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-        table.add_row(
-            row.label,
-            row.artifact,
-            size(row.size),
-            row.runtime,
-            verdict(row),
-            accuracy,
-            row.status,
-            f"{row.seconds:.1f} s",
-            style=_STYLES.get(row.status, ""),
-        )
-    console.print(table)
+    table = _wide(rows)
+    unbounded = console.options.update(width=_NO_WRAPPING)
+    if Measurement.get(console, unbounded, table).maximum <= console.width:
+        console.print(table)
+    else:
+        for line in _narrow(rows):
+            console.print(line)
     console.print(summary(rows, seconds, others), markup=False)
+
+
+def _wide(rows: Iterable[Row]) -> Table:
+    """Everything about an output in its row."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    for name in ("label", "artifact", "size", "run on", "verdict", "accuracy", "status", "time"):
+        table.add_column(name, justify="right" if name in _NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        cells = row.label, row.artifact, size(row.size), row.runtime, verdict(row), accuracy(row), row.status
+        table.add_row(*cells, f"{row.seconds:.1f} s", style=_STYLES.get(row.status, ""))
+    return table
+
+
+def _narrow(rows: Sequence[Row]) -> Iterator[RenderableType]:
+    """The same for a terminal that is too narrow for it: two lines an output, the second one indented and folded."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    cells = [(r.label, r.status, r.verdict, accuracy(r), size(r.size), f"{r.seconds:.1f} s") for r in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row, (label, status, *figures) in zip(rows, cells, strict=True):
+        words = [label.ljust(widths[0]), status.ljust(widths[1]), figures[0].ljust(widths[2])]
+        words += [figure.rjust(width) for figure, width in zip(figures[1:], widths[3:], strict=True)]
+        yield Text("  ".join(words).rstrip(), style=_STYLES.get(row.status, ""))
+        if below := ", ".join(filter(None, (row.artifact, row.runtime, verdict(row).partition(", ")[2]))):
+            yield Padding(Text(below, style="dim"), (0, 0, 0, 4))
 
 
 def summary(rows: list[Row], seconds: float, others: int = 0) -> str:
@@ -71,9 +86,15 @@ def verdict(row: Row) -> str:
     """The verdict with the figures that it rests on, worst sample first."""
     if not row.verdict:
         return ""
-    figures = [f"{name} {row.metrics[name]:.6g}" for name in ("cosine", "max_abs", "top1") if name in row.metrics]
+    digits = {"cosine": 6, "max_abs": 3, "top1": 4}
+    figures = [f"{name} {row.metrics[name]:.{n}g}" for name, n in digits.items() if name in row.metrics]
     counted = [f"{row.samples} sample{'s' if row.samples > 1 else ''}"] if row.samples else []
     return ", ".join([row.verdict, *figures, *counted])
+
+
+def accuracy(row: Row) -> str:
+    """The accuracy in percent, where the model has labels."""
+    return "" if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
 
 
 def size(count: int) -> str:

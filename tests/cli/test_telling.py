@@ -81,6 +81,21 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(next(line for line in out.splitlines() if line.startswith("//a:m@y")).split()) == 4
 
 
+def test_the_table_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut and no cell is folded: what does not fit stands on a line of its own."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    table.show(ROWS, 2.345)
+    assert capsys.readouterr().out.splitlines() == [
+        "//a:m@x  built       pass     98.76 %  1.23 MB  1.3 s",
+        "    out/a/m/x/m.mge, Lite 1, cosine 0.99999, top1 1, 4 samples",
+        "//a:m@y  refused                                0.0 s",
+        "//a:m@z  up to date  not run            1.0 kB  0.0 s",
+        "3 outputs: 1 built, 1 refused, 1 up to date; 2.3 s",
+    ]
+
+
 @pytest.mark.parametrize(
     ("count", "said"), [(0, ""), (1, "0.0 kB"), (999, "1.0 kB"), (123_456, "123.5 kB"), (1_000_000, "1.00 MB")]
 )
