@@ -87,7 +87,7 @@ def test_the_table_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monk
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "dumb")
     table.show(ROWS, 2.345)
-    assert capsys.readouterr().out.splitlines() == [
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         "//a:m@x  built       pass     98.76 %  1.23 MB  1.3 s",
         "    out/a/m/x/m.mge, Lite 1, cosine 0.99999, top1 1, 4 samples",
         "//a:m@y  refused                                0.0 s",
