@@ -44,7 +44,7 @@ from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check, without_sdk
 from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
-from megbuild.graph.resolve import Target, declared_actions, resolve
+from megbuild.graph.resolve import Target, declared_actions, resolve, resolve_form
 from megbuild.graph.stale import Verb
 from megbuild.store.files import Files
 from megbuild.store.lock import acquire
@@ -82,11 +82,13 @@ class Asked(Struct, frozen=True):
     """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
     keep_going: bool = False
     """Whether outputs whose SDK is missing are left out, instead of refusing all of it."""
+    form: str = ""
+    """A format that is wanted of every model that the patterns select, in place of its outputs."""
 
     @property
     def selection(self) -> str:
         """The text that stands for it in the notes of what is up to date."""
-        return "\0".join((str(self.start), *self.patterns))
+        return "\0".join((str(self.start), *self.patterns, *([f"={self.form}"] if self.form else [])))
 
 
 class Prepared(Struct, frozen=True):
@@ -144,7 +146,8 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
         memory.files.watch_folder(_inside(path, workspace.root))
     for path in asked.looked.folders() if note and asked.looked else ():
         memory.files.watch_folder(path)
-    targets = resolve(workspace, _selected(workspace, asked, models))
+    selected = _selected(workspace, asked, models)
+    targets = resolve_form(workspace, selected, asked.form) if asked.form else resolve(workspace, selected)
     known = {t.model.label: t.model for t in targets}.values()
     targets, left_out = _available(workspace, targets, asked.keep_going)
     graph = analyse(

@@ -69,6 +69,20 @@ def resolve(workspace: Workspace, selected: Iterable[tuple[Model, Output]]) -> t
     return tuple(targets)
 
 
+def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]], form: str) -> tuple[Target, ...]:
+    """The road of every selected model to a format, whatever its outputs are.
+
+    An output that a model declares for it is that target; else there is one of its own, named after the format.
+    """
+    made: dict[str, tuple[Model, Output]] = {}
+    for model, _ in selected:
+        declared = [o for o in model.outputs if workspace.hardware[o.hardware].format == form]
+        taken = {output.name for output in model.outputs}
+        name = form if form not in taken else f"{form}-archive"
+        made[model.label] = (model, declared[0] if declared else Output(name, form, where=model.where))
+    return resolve(workspace, made.values())
+
+
 def declared_actions(workspace: Workspace, models: Iterable[Model]) -> frozenset[str]:
     """The ids of the steps and measurements that these models declare, on the roads of all their outputs."""
     names: set[str] = set()
