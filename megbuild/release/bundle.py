@@ -112,7 +112,7 @@ def _artifact(one: Made) -> dict[str, Any]:
         "model": target.model.label,
         "hardware": target.hardware.name,
         "device": target.hardware.summary,
-        "format": target.hardware.format,
+        "format": target.form,
         "files": [{"path": path, "sha256": d.sha256, "size": d.size} for path, d in one.files.items()],
         "io": dict(one.io),
         "options": {name: value for step in target.road for name, value in step.options},
