@@ -26,6 +26,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from megbuild.declare import secrets
 from megbuild.declare.labels import Label, Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
@@ -45,7 +46,7 @@ from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check, without_sdk
 from megbuild.graph.code import Code
 from megbuild.graph.plan import Planned, plan, stale
-from megbuild.graph.resolve import Target, declared_actions, resolve
+from megbuild.graph.resolve import Step, Target, declared_actions, resolve, resolve_form
 from megbuild.graph.stale import Verb
 from megbuild.store.files import Files
 from megbuild.store.lock import acquire
@@ -83,11 +84,13 @@ class Asked(Struct, frozen=True):
     """Added to the environment of every action: the reproducibility check varies what tools choose by them."""
     keep_going: bool = False
     """Whether outputs whose SDK is missing are left out, instead of refusing all of it."""
+    form: str = ""
+    """A format that is wanted of every model that the patterns select, in place of its outputs."""
 
     @property
     def selection(self) -> str:
         """The text that stands for it in the notes of what is up to date."""
-        return "\0".join((str(self.start), *self.patterns))
+        return "\0".join((str(self.start), *self.patterns, *([f"={self.form}"] if self.form else [])))
 
 
 class Prepared(Struct, frozen=True):
@@ -145,8 +148,10 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
         memory.files.watch_folder(_inside(path, workspace.root))
     for path in asked.looked.folders() if note and asked.looked else ():
         memory.files.watch_folder(path)
-    targets = resolve(workspace, _selected(workspace, asked, models))
+    selected = _selected(workspace, asked, models)
+    targets = resolve_form(workspace, selected, asked.form) if asked.form else resolve(workspace, selected)
     known = {t.model.label: t.model for t in targets}.values()
+    targets = _with_commitments(targets, Path(workspace.root))
     targets, left_out = _available(workspace, targets, asked.keep_going)
     graph = analyse(
         workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
@@ -166,6 +171,30 @@ def _available(
     if missing and not (keep_going and rest):
         raise MegbuildError(missing)
     return rest, missing
+
+
+def _with_commitments(targets: Iterable[Target], root: Path) -> tuple[Target, ...]:
+    """The targets with a commitment in place of every option that names a key: from here on nothing else is known of it."""
+    found: list[Target] = []
+    problems: list[Problem] = []
+    for target in targets:
+        try:
+            found.append(replace(target, road=tuple(_committed(step, target, root) for step in target.road)))
+        except MegbuildError as error:
+            problems += error.problems
+    if problems:
+        raise MegbuildError(tuple(problems))
+    return tuple(found)
+
+
+def _committed(step: Step, target: Target, root: Path) -> Step:
+    named = {name: str(dict(step.options)[name]) for name in step.rule.rule.secrets if dict(step.options)[name]}
+    if not named:
+        return step
+    places = {name: target.output.places.get(name, target.output.where) for name in named}
+    known = {name: secrets.commitment(secrets.key_of(named[name], root, places[name])) for name in named}
+    options = tuple((name, known.get(name, value)) for name, value in step.options)
+    return replace(step, options=options, secrets=tuple(named.items()))
 
 
 def _narrowed(asked: Asked) -> tuple[Note | None, set[str] | None]:
@@ -213,7 +242,7 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         _withdraw(asked, prepared, listener.note)
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
-        complete = complete and not prepared.left_out and not _uses_sdk(prepared.graph)
+        complete = complete and not prepared.left_out and not _uses_what_no_file_tells(prepared.graph)
         upshot = _upshot(asked, prepared) if complete else None
         narrowed = asked.selection if prepared.note else None
         moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
@@ -230,8 +259,10 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
     withdraw(prepared.memory, declared, lambda text: any(p.matches(Label.parse(text)) for p in patterns), say)
 
 
-def _uses_sdk(graph: Graph) -> bool:
-    """Whether results depend on a version that no file of the workspace tells of: no note can vouch for them."""
+def _uses_what_no_file_tells(graph: Graph) -> bool:
+    """Whether results depend on an SDK's version, or on a key, which no file of the workspace tells of."""
+    if any(action.secrets for action in graph.actions.values()):
+        return True
     return any(graph.toolchains[a.toolchain].sdks for a in graph.actions.values() if a.toolchain in graph.toolchains)
 
 

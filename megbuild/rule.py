@@ -89,6 +89,11 @@ class Rule:
     notes
         files that the worker writes for megbuild beside the artifact; they are not delivered, and no step below reads
         them. ``operations.json`` lists where each operation of a network comes from.
+    embeds
+        it wraps a finished artifact in another format; taken only where an output says ``embed = "..."``.
+    secrets
+        options that name a key: a file, or ``env:VARIABLE``. The worker gets the key by ``job.secret``, and a commitment
+        to it as the option's value; the key itself is no part of an action, a log or a record.
     direct
         a road that skips the recommended one; taken only where an output says ``direct = true``.
     runs_from_inputs
@@ -113,6 +118,8 @@ class Rule:
     worker: str = "worker.py"
     function: str = "build"
     notes: tuple[str, ...] = ()
+    embeds: bool = False
+    secrets: tuple[str, ...] = ()
     direct: bool = False
     runs_from_inputs: bool = False
     device: str = ""

@@ -150,24 +150,12 @@ def _verdict(finished: Finished, label: str) -> Any:
 
 
 def _built(root: Path, release: Declared, params: Mapping[str, Any]) -> tuple[Finished, dict[str, str]]:
-    """The finished build, and why labels have no artifact. What the store lost is made again first."""
-    from megbuild.cli import progress, table
-    from megbuild.cli.schedule import Scheduler
-    from megbuild.execute.turns import Machine
-    from megbuild.pipeline import Asked, build, prepare
-    from megbuild.release.artifacts import Finished
+    """The finished build, and why labels have no artifact."""
+    from megbuild.cli import table
+    from megbuild.cli.finish import finish
+    from megbuild.pipeline import Asked
 
-    asked = Asked(release.labels, root)
-    listener = progress.listener()
-    with listener:
-        report = build(asked, listener, Scheduler(Machine.here(params["jobs"], 0), True))
-        prepared = prepare(asked, listener.note)
-        finished = Finished(prepared.graph, prepared.planned, prepared.memory)
-        if lost := finished.lost():
-            prepared.forget(lost)
-            report = build(asked, listener, Scheduler(Machine.here(params["jobs"], 0), True))
-            prepared = prepare(asked, listener.note)
-            finished = Finished(prepared.graph, prepared.planned, prepared.memory)
+    finished, report = finish(Asked(release.labels, root), params["jobs"])
     table.show(report.rows, report.seconds)
     if report.moved:
         raise fail("MB710", f"{report.moved[0]} changed while the release was built", "release again", status=FAILED)

@@ -36,11 +36,11 @@ def declared_tasks() -> Iterator[dict[str, Any]]:
     for target in targets:
         model, output = target.model, target.output
         folder = Path(workspace.root, "out", model.package, model.name, output.name)
-        files = target.road[-1].rule.rule.files if target.road else (f".{target.hardware.format}",)
+        files = target.road[-1].rule.rule.files if target.road else (f".{target.form}",)
         yield {
             "basename": f"//{model.package}",
             "name": f"{model.name}@{output.name}",
-            "doc": f"{target.hardware.format} for {target.hardware.name}: {' -> '.join(step.rule.rule.produces for step in target.road)}",
+            "doc": f"{target.form} for {target.hardware.name}: {' -> '.join(step.rule.rule.produces for step in target.road)}",
             "actions": [(_make, [target.label])],
             "targets": [str(folder / f"{model.name}{suffix}") for suffix in files] + [str(folder / "record.json")],
             "uptodate": [(_is_up_to_date, [target.label])],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -61,7 +61,7 @@ def load(
             None if asked is None else _patterns(asked, here(root, start)) if asked else _patterns(settings.default)
         )
     wanted = Wanted(patterns, only)
-    reader = Reader(files, Catalogue(options, devices, formats), problems)
+    reader = Reader(files, Catalogue(options, devices, formats, _wrappers(found.rules)), problems)
     models, packages = _models(tree, settings, reader, wanted)
     problems.extend(_nested(models))
     if problems:
@@ -101,6 +101,15 @@ class Wanted(Struct, frozen=True):
         """Whether a model has to be read."""
         covered = self.patterns is None or any(pattern.covers(package) for pattern in self.patterns)
         return covered and (self.only is None or f"//{package}:{name}" in self.only)
+
+
+def _wrappers(installed: Iterable[InstalledRule]) -> dict[str, list[str]]:
+    """By format: those that an artifact of it can be wrapped in."""
+    known: dict[str, list[str]] = {}
+    for rule in installed:
+        for form in rule.rule.sources if rule.rule.embeds else ():
+            known.setdefault(form, []).append(rule.rule.produces)
+    return known
 
 
 def _patterns(texts: Sequence[str], folder: str = "") -> tuple[Pattern, ...] | None:

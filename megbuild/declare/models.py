@@ -88,6 +88,8 @@ class Output(Struct, frozen=True):
     budget: Budget = Budget()
     via: tuple[str, ...] = ()
     direct: bool = False
+    embed: str = ""
+    """The format that the hardware's own artifact is wrapped in; empty for none."""
     where: Where | None = None
     places: Mapping[str, Where] = _EMPTY
     """Where each option was written, for the errors that only a road can find."""

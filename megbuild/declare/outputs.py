@@ -49,6 +49,8 @@ class Catalogue:
     options: Options
     hardware: Mapping[str, Hardware]
     formats: Collection[str]
+    wrappers: Mapping[str, Collection[str]]
+    """The formats that an artifact of a format can be wrapped in."""
     homes: Mapping[str, str] = field(init=False)
     """Of keys that belong to a model, and not to an output: a hint that says so."""
 
@@ -81,6 +83,7 @@ class Catalogue:
             budget=limits(above.budget, table.budget),
             via=self._via(table, place, problems),
             direct=table.direct,
+            embed=self._embed(table, hardware, place, problems),
             where=place.key_of(),
             places=places,
             inherited=above.options,
@@ -125,6 +128,18 @@ class Catalogue:
             message = f"layout {options[LAYOUT]} beside layout {wanted}, which {hardware} asks for"
             hint = "leave layout out, or choose another hardware"
             problems.append(Problem("MB117", message, hint, place.at(LAYOUT)))
+
+    def _embed(self, table: OutputTable, hardware: str, place: Place, problems: list[Problem]) -> str:
+        if not table.embed or hardware not in self.hardware:
+            return ""
+        form = self.hardware[hardware].format
+        wrappers = self.wrappers.get(form, ())
+        if table.embed in wrappers:
+            return table.embed
+        message = f"no installed rule wraps a {form}, which {hardware} takes, in the format {quoted(table.embed)}"
+        hint = did_you_mean(table.embed, wrappers, one_of(wrappers)) if wrappers else "leave embed out"
+        problems.append(Problem("MB132", message, hint, place.at("embed")))
+        return ""
 
     def _via(self, table: OutputTable, place: Place, problems: list[Problem]) -> tuple[str, ...]:
         via = (table.via,) if isinstance(table.via, str) else table.via

@@ -90,6 +90,7 @@ class OutputTable(_Table):
     verify: Annotated[VerifyTable | UnsetType, Meta(description="Thresholds of this output.")] = UNSET
     budget: Annotated[BudgetTable | UnsetType, Meta(description="Limits of this output.")] = UNSET
     via: Annotated[Paths, Meta(description="Formats that its road must pass, when not the shortest is wanted.")] = ()
+    embed: Annotated[str, Meta(description="The format that the device's artifact is wrapped in.")] = ""
     direct: Annotated[bool, Meta(description="Take the direct rule from the training code, where there is one.")] = (
         False
     )

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-from megbuild.declare import sdks
+from megbuild.declare import sdks, secrets
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
-from megbuild.execute.staging import REFUSAL, collect, stage
+from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
 from megbuild.graph.actions import Action
@@ -112,6 +112,7 @@ class Local:
                     sealed = zygote.box.confined == NAMESPACES
                     stage(action, now, self.content, folder, self._shared if sealed else None)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
+                    environment |= _keys(action, self.root)
                     limit = TIME_LIMITS.get(action.makes, TIME_LIMIT)
                     return zygote.run(folder.name, arguments, environment, code, log, limit)
             except Dead as death:
@@ -197,6 +198,17 @@ class Local:
 def environment_of(action: Action, work: str, toolchain: Toolchain) -> dict[str, str]:
     """The whole environment of an action that finds itself in ``work``: nothing of the user's but what is declared."""
     return {**_base(action, toolchain), "HOME": f"{work}/home", "TMPDIR": f"{work}/tmp"}
+
+
+def _keys(action: Action, root: Path) -> dict[str, str]:
+    """The keys of an action as variables, which its worker takes away first. They stand in no script and no log."""
+    found = {}
+    for name, reference in action.secrets.items():
+        key = secrets.key_of(reference, root)
+        if secrets.commitment(key) != action.options[name]:
+            raise Moved(reference)
+        found[f"MEGBUILD_SECRET_{name}"] = key.hex()
+    return found
 
 
 def _base(action: Action, toolchain: Toolchain) -> dict[str, str]:

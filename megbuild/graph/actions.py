@@ -72,6 +72,10 @@ class Action(Struct, frozen=True):
     device: str = ""
     """Something that there is one of; actions that name the same one never run together."""
 
+    secrets: Mapping[str, str] = _EMPTY
+    """Keys that its worker gets, by the option that names them, as references. No part of the key, and only for runs on this
+    machine: ``options`` hold a commitment to each."""
+
     @property
     def products(self) -> tuple[Product, ...]:
         """The inputs that other actions make."""

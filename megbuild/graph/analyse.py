@@ -43,7 +43,7 @@ class Aim(Struct, frozen=True):
     @property
     def files(self) -> tuple[str, ...]:
         """The suffixes of the artifact's files."""
-        return self.target.road[-1].rule.rule.files if self.target.road else (f".{self.target.hardware.format}",)
+        return self.target.road[-1].rule.rule.files if self.target.road else (f".{self.target.form}",)
 
 
 class Graph(Struct, frozen=True):
@@ -114,10 +114,18 @@ def _aim(draft: Draft, target: Target, environments: Mapping[str, Toolchain]) ->
         made = convert(draft, model, step, made, environment)
         trail.append(made)
     measured = ""
-    if target.hardware.runs_here and runner_of(draft, target.hardware.format):
+    if target.hardware.runs_here and _runs(draft, target):
         measured = measure(draft, target, made, reference_answer(draft, target, trail, environment))
     _verdict(draft, target, made, measured)
     return Aim(target, made, measured)
+
+
+def _runs(draft: Draft, target: Target) -> bool:
+    """Whether something on this machine runs the artifact; what wraps another's runs by its own rule or not at all."""
+    last = target.road[-1].rule.rule if target.road else None
+    if last and last.embeds and not last.runs_on:
+        return False
+    return runner_of(draft, target.form) is not None
 
 
 def _verdict(draft: Draft, target: Target, made: str, measured: str) -> None:
@@ -127,7 +135,8 @@ def _verdict(draft: Draft, target: Target, made: str, measured: str) -> None:
         asked["budget.size_mb"] = target.output.budget.size_mb
     if target.hardware.runs_here is False:
         asked["not_run"] = f"{target.hardware.name} cannot run on the build machine"
-    precision = dict(target.road[-1].options).get("precision", "") if target.road else ""
+    chosen = (dict(step.options).get("precision", "") for step in reversed(target.road))
+    precision = next((value for value in chosen if value), "")
     options: dict[str, Scalar] = {**asked, "precision": precision}
     inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *draft.core]
     if measured:

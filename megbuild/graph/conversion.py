@@ -92,6 +92,7 @@ def convert(draft: Draft, model: Model, step: Step, before: str, environment: To
         settings=settings,
         makes=rule.produces,
         artifact=artifact,
+        secrets=dict(step.secrets),
     )
 
 

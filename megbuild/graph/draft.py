@@ -94,6 +94,7 @@ def worker_action(
     settings: Mapping[str, Any] | None = None,
     makes: str = "",
     artifact: tuple[str, ...] = (),
+    secrets: Mapping[str, str] | None = None,
 ) -> str:
     """An action that runs a worker: its request and code are leaves beside the given inputs."""
     folder = PurePosixPath(rule.folder).name
@@ -126,6 +127,7 @@ def worker_action(
             makes=makes,
             artifact=artifact,
             device=rule.rule.device,
+            secrets=secrets or {},
         )
     )
     draft.requests[made] = request_inputs

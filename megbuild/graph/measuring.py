@@ -69,8 +69,8 @@ def _nothing_to_compare_with(model: Model, target: Target) -> MegbuildError:
 def measure(draft: Draft, target: Target, made: str, expected: str) -> str:
     """The action that runs an artifact on its runtime and compares it with what the reference answered."""
     model = target.model
-    rule = runner_of(draft, target.hardware.format, target.road[-1].rule if target.road else None)
-    assert rule is not None, target.hardware.format  # else there is nothing to measure
+    rule = runner_of(draft, target.form, target.road[-1].rule if target.road else None)
+    assert rule is not None, target.form  # else there is nothing to measure
     samples = globbed(draft, model.samples, "in/samples")
     request = {
         "artifact": artifact_files(draft, made, "in/artifact"),
@@ -105,4 +105,5 @@ def measure(draft: Draft, target: Target, made: str, expected: str) -> str:
         options={name: value for name, value in builder.options.items() if not name.startswith("declared.")}
         if builder.toolchain
         else {},
+        secrets=builder.secrets,
     )

@@ -24,12 +24,18 @@ class Step(Struct, frozen=True):
 
     rule: InstalledRule
     options: tuple[tuple[str, Scalar], ...]
+    secrets: tuple[tuple[str, str], ...] = ()
+    """Of options that name a key: where it is. Their value is a commitment to it, once it was looked at."""
 
     @property
     def name(self) -> str:
         """``rknn-int8-rk3588``: the format it makes and every option that is not the default; forbidden characters become ``-``."""
         defaults = self.rule.rule.options
-        chosen = [_word(name, value) for name, value in self.options if defaults[name].default != value]
+        chosen = [
+            name if name in self.rule.rule.secrets else _word(name, value)
+            for name, value in self.options
+            if defaults[name].default != value
+        ]
         return "-".join([self.rule.rule.produces, *chosen])
 
 
@@ -45,6 +51,11 @@ class Target(Struct, frozen=True):
     def label(self) -> str:
         """``//package:model@output``."""
         return f"{self.model.label}@{self.output.name}"
+
+    @property
+    def form(self) -> str:
+        """The format of the artifact: what the hardware takes, or what that is wrapped in."""
+        return self.output.embed or self.hardware.format
 
 
 def start_of(model: Model) -> str:
@@ -69,6 +80,20 @@ def resolve(workspace: Workspace, selected: Iterable[tuple[Model, Output]]) -> t
     return tuple(targets)
 
 
+def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]], form: str) -> tuple[Target, ...]:
+    """The road of every selected model to a format, whatever its outputs are.
+
+    An output that a model declares for it is that target; else there is one of its own, named after the format.
+    """
+    made: dict[str, tuple[Model, Output]] = {}
+    for model, _ in selected:
+        declared = [o for o in model.outputs if workspace.hardware[o.hardware].format == form]
+        taken = {output.name for output in model.outputs}
+        name = form if form not in taken else f"{form}-archive"
+        made[model.label] = (model, declared[0] if declared else Output(name, form, where=model.where))
+    return resolve(workspace, made.values())
+
+
 def declared_actions(workspace: Workspace, models: Iterable[Model]) -> frozenset[str]:
     """The ids of the steps and measurements that these models declare, on the roads of all their outputs."""
     names: set[str] = set()
@@ -85,7 +110,9 @@ def declared_actions(workspace: Workspace, models: Iterable[Model]) -> frozenset
 def _target(workspace: Workspace, model: Model, output: Output) -> Target:
     hardware = workspace.hardware[output.hardware]
     start = start_of(model)
-    road = routes.shortest(workspace.rules, start, hardware.format, output.via, direct=output.direct)
+    road = routes.shortest(
+        workspace.rules, start, hardware.format, output.via, direct=output.direct, embed=output.embed
+    )
     label = f"{model.label}@{output.name}"
     if road is None:
         via = f" through {', '.join(output.via)}" if output.via else ""

@@ -11,7 +11,13 @@ Road = tuple[InstalledRule, ...]
 
 
 def shortest(
-    rules: Iterable[InstalledRule], start: str, goal: str, via: Sequence[str] = (), *, direct: bool = False
+    rules: Iterable[InstalledRule],
+    start: str,
+    goal: str,
+    via: Sequence[str] = (),
+    *,
+    direct: bool = False,
+    embed: str = "",
 ) -> Road | None:
     """The road with the fewest steps from ``start`` to ``goal`` through the formats ``via``, in order.
 
@@ -19,18 +25,26 @@ def shortest(
     that takes several formats takes rather the one that it names first.
     A rule that requires options of the step before it does not take the start itself, which nobody made to its wish:
     the road leads through another format and back (a delivered ONNX file through the .tm to the ONNX that a chip needs).
-    ``direct`` admits that, and the rules that skip the recommended way (training code straight to a runtime format).
+    ``direct`` admits that, and the rules that skip the recommended way (training code straight to a runtime format). ``embed`` is the format that a last step wraps the goal in.
 
     :returns: the rules in order (empty when start is the goal), or None when there is no road.
     """
-    edges = sorted((rule for rule in rules if direct or not rule.rule.direct), key=lambda rule: rule.name)
+    known = sorted((rule for rule in rules if direct or not rule.rule.direct), key=lambda rule: rule.name)
+    edges = [rule for rule in known if not rule.rule.embeds]
     road: Road = ()
     for stop in (*via, goal):
         leg = _leg(edges, start, stop, as_it_is=not road and not direct)
         if leg is None:
             return None
         road, start = road + leg, stop
+    if embed:
+        wraps = next((rule for rule in known if _wraps(rule, goal, embed)), None)
+        return (*road, wraps) if wraps else None
     return road
+
+
+def _wraps(rule: InstalledRule, form: str, embed: str) -> bool:
+    return rule.rule.embeds and form in rule.rule.sources and rule.rule.produces == embed
 
 
 def _leg(edges: Sequence[InstalledRule], start: str, goal: str, *, as_it_is: bool) -> Road | None:
@@ -68,7 +82,7 @@ def _rather(edge: InstalledRule, here: str, start: str, known: Road) -> bool:
 
 def reachable(rules: Iterable[InstalledRule], start: str, *, direct: bool = False) -> tuple[str, ...]:
     """Every format that some road from ``start`` makes, sorted."""
-    edges = [rule for rule in rules if direct or not rule.rule.direct]
+    edges = [rule for rule in rules if (direct or not rule.rule.direct) and not rule.rule.embeds]
     found = {start}
     while more := {e.rule.produces for e in edges if found.intersection(e.rule.sources)} - found:
         found |= more
@@ -79,6 +93,6 @@ def mermaid(rules: Iterable[InstalledRule]) -> str:
     """The picture of the installed rules, as Mermaid's flow chart."""
     lines = ["graph LR"]
     for edge in sorted(rules, key=lambda rule: rule.name):
-        arrow = f"-. {edge.name} .->" if edge.rule.direct else f"-- {edge.name} -->"
+        arrow = f"-. {edge.name} .->" if edge.rule.direct or edge.rule.embeds else f"-- {edge.name} -->"
         lines += [f"  {source} {arrow} {edge.rule.produces}" for source in edge.rule.sources]
     return "\n".join(lines)

@@ -59,7 +59,7 @@ def assemble(
         for kind, tensors in kinds.items():
             pieces |= {_golden_path(label, kind, tensor): content for tensor, content in tensors.items()}
     statements = {one.label: provenance.of_artifact(one, release, version, commit, known) for one in artifacts}
-    pieces |= {_statement_path(one): Piece.of(_json(statements[one.label])) for one in artifacts}
+    pieces |= {_statement_path(one): Piece.of(as_json(statements[one.label])) for one in artifacts}
     manifest = {
         "format": verify.FORMAT,
         "name": release.name,
@@ -71,25 +71,27 @@ def assemble(
         "allowed": [asdict(one) for one in exempt],
         "artifacts": [_artifact(one) for one in artifacts],
         "models": [_model(models[label], samples[label]) for label in sorted(models)],
-        "toolchains": _toolchains(finished, artifacts),
+        "toolchains": toolchains(finished, artifacts),
         "licences": [f"licences/{path}" for path in licences],
     }
     pieces["bom.cdx.json"] = Piece.of(
-        _json(bom.bill(release.name, version, commit.id, artifacts, known, [f"licences/{path}" for path in licences]))
+        as_json(bom.bill(release.name, version, commit.id, artifacts, known, [f"licences/{path}" for path in licences]))
     )
-    pieces[verify.MANIFEST] = Piece.of(_json(manifest))
+    pieces[verify.MANIFEST] = Piece.of(as_json(manifest))
     pieces["README.md"] = Piece.of(readme(manifest).encode())
     pieces["verify.py"] = Piece.of(Path(verify.__file__).read_bytes(), executable=True)
-    pieces[verify.SUMS] = Piece.of(_sums(pieces))
+    pieces[verify.SUMS] = Piece.of(sums(pieces))
     return Bundle(release.name, version, pieces, statements)
 
 
-def _sums(pieces: Mapping[str, Piece]) -> bytes:
+def sums(pieces: Mapping[str, Piece]) -> bytes:
+    """``SHA256SUMS`` of files, in the order of their names."""
     names = sorted(pieces, key=lambda name: name.encode())
     return "".join(f"{pieces[name].digest.sha256}  {name}\n" for name in names).encode()
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """A JSON file that depends on the value alone."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -110,7 +112,7 @@ def _artifact(one: Made) -> dict[str, Any]:
         "model": target.model.label,
         "hardware": target.hardware.name,
         "device": target.hardware.summary,
-        "format": target.hardware.format,
+        "format": target.form,
         "files": [{"path": path, "sha256": d.sha256, "size": d.size} for path, d in one.files.items()],
         "io": dict(one.io),
         "options": {name: value for step in target.road for name, value in step.options},
@@ -127,8 +129,8 @@ def _artifact(one: Made) -> dict[str, Any]:
 def _model(model: Model, samples: Mapping[str, Mapping[str, Piece]]) -> dict[str, Any]:
     return {
         "label": model.label,
-        "inputs": [{**_tensor(tensor), "range": list(tensor.range)} for tensor in model.inputs],
-        "results": [_tensor(tensor) for tensor in model.results],
+        "inputs": [{**tensor_entry(tensor), "range": list(tensor.range)} for tensor in model.inputs],
+        "results": [tensor_entry(tensor) for tensor in model.results],
         "golden": {
             kind: {tensor: _golden_path(model.label, kind, tensor) for tensor in tensors}
             for kind, tensors in samples.items()
@@ -136,11 +138,13 @@ def _model(model: Model, samples: Mapping[str, Mapping[str, Piece]]) -> dict[str
     }
 
 
-def _tensor(tensor: Tensor) -> dict[str, Any]:
+def tensor_entry(tensor: Tensor) -> dict[str, Any]:
+    """A declared input or result as JSON has it."""
     return {"name": tensor.name, "shape": list(tensor.shape), "dtype": tensor.dtype}
 
 
-def _toolchains(finished: Finished, artifacts: Sequence[Made]) -> list[dict[str, Any]]:
+def toolchains(finished: Finished, artifacts: Sequence[Made]) -> list[dict[str, Any]]:
+    """Every toolchain that made the artifacts, with its locks."""
     used = {action.toolchain: [action] for one in artifacts for action, _ in one.actions if action.toolchain}
     return [
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,10 @@ class Job:
         """The one file of an input."""
         (path,) = self.inputs[name]
         return path
+
+    def secret(self, name: str) -> bytes:
+        """The key that an option names, once: it does not stay in the environment, which processes inherit."""
+        return bytes.fromhex(os.environ.pop(f"MEGBUILD_SECRET_{name}"))
 
     def output(self, name: str) -> Path:
         """The one file or folder of an output; what it stands in exists already."""

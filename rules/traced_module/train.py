@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import megengine.random
 
+from megbuild_worker import entry
 from megbuild_worker.job import Job, Refusal
-
-from . import entry
 
 SEED = 0
 """Training code that seeds nothing still gives the same weights every time."""

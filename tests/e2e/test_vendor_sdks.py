@@ -306,3 +306,41 @@ def test_an_incomplete_sdk(unbuilt: Make, tmp_path: Path) -> None:
     )
     (toolkit / "bin").unlink()
     assert f"ASCEND_HOME_PATH = {toolkit} has no bin/atc [MB333]" in space.build().errors[0]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "more", "loader", "start"),
+    [
+        ("ascend310p3", "", b"atlas", b"IMODAscend310P3 1 1 "),
+        ("ascend310p3", 'via = "caffe"; batch = 2; loader = "our_npu"', b"our_npu", b"IMODAscend310P3 2 2 "),
+        ("mlu370", "", b"magicmind", b'MM{"archs": ["mtp_372"]'),
+    ],
+)
+def test_a_blob_in_an_mge(unbuilt: Make, tmp_path: Path, hardware: str, more: str, loader: bytes, start: bytes) -> None:
+    """The .mge holds the blob as it is; MegEngine asks for the loader of that name and hands it over."""
+    wrapped = 'embed = "mge"' + (f"; {more}" if more else "")
+    blob = "; ".join(part for part in more.split("; ") if part and "loader" not in part)
+    space = unbuilt(
+        outputs(wrapped=f'hardware = "{hardware}"; {wrapped}', blob=f'hardware = "{hardware}"; {blob}'.rstrip("; "))
+    )
+    space.environment = {
+        "ASCEND_HOME_PATH": str(cann(tmp_path / "Ascend")),
+        **neuware(tmp_path / "cambricon"),
+    }
+    outcome = space.build()
+    assert outcome.status == 0, outcome.text
+    row = outcome.rows["//:scale@wrapped"]
+    assert (row["status"], row["verdict"]) == ("built", "not run")
+    assert row["artifact"].endswith("scale.mge")
+    made = Path(space.root, row["artifact"]).read_bytes()
+    embedded = Path(space.root, outcome.rows["//:scale@blob"]["artifact"]).read_bytes()
+    assert embedded.startswith(start)
+    assert made.count(embedded) == 1
+    assert loader in made.replace(embedded, b"")
+    record = json.loads(Path(space.root, "out/scale/wrapped/record.json").read_text())
+    assert record["road"][-1] == "embed"
+    assert record["inputs"][0]["shape"] == ([2, 3] if "batch" in more else [1, 3])
+    space.forget_store()
+    space.doit("forget", "//:scale@wrapped")
+    assert space.build("//:scale@wrapped").status == 0
+    assert Path(space.root, row["artifact"]).read_bytes() == made

@@ -1,31 +1,22 @@
 """The function that a model names is found as Python would find it for the user."""
 
-import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-import megbuild.worker
-import megbuild.worker.job
-
-RULES = Path(__file__).parents[3] / "rules"
+from megbuild.worker import entry
+from megbuild.worker.job import Refusal
 
 
-@pytest.fixture
-def entry(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    # In a staged folder the package has this name.
-    monkeypatch.setitem(sys.modules, "megbuild_worker", megbuild.worker)
-    monkeypatch.setitem(sys.modules, "megbuild_worker.job", megbuild.worker.job)
+@pytest.fixture(autouse=True)
+def _modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("traced_module_entry", RULES / "traced_module" / "entry.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
     before = set(sys.modules)
-    spec.loader.exec_module(module)
-    yield module
+    yield
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -36,13 +27,13 @@ def tree(folder: Path, files: dict[str, str]) -> Any:
         (folder / "in/source" / path).write_text(text)
 
 
-def call(entry: ModuleType, folder: Path, said: str) -> Any:
+def call(folder: Path, said: str) -> Any:
     job = SimpleNamespace(folder=folder, settings={"entry": said, "root": "in/source"})
     with entry.function(job) as function:
         return function()
 
 
-def test_modules_beside_the_file_and_from_the_root(entry: ModuleType, tmp_path: Path) -> None:
+def test_modules_beside_the_file_and_from_the_root(tmp_path: Path) -> None:
     tree(
         tmp_path,
         {
@@ -51,10 +42,10 @@ def test_modules_beside_the_file_and_from_the_root(entry: ModuleType, tmp_path: 
             "lib/mb_deep.py": "X = 10\n",
         },
     )
-    assert call(entry, tmp_path, "a/b/mb_net.py:build") == 11
+    assert call(tmp_path, "a/b/mb_net.py:build") == 11
 
 
-def test_relative_imports_work_in_a_package(entry: ModuleType, tmp_path: Path) -> None:
+def test_relative_imports_work_in_a_package(tmp_path: Path) -> None:
     tree(
         tmp_path,
         {
@@ -63,13 +54,13 @@ def test_relative_imports_work_in_a_package(entry: ModuleType, tmp_path: Path) -
             "a/mb_pkg/mb_part.py": "X = 2\n",
         },
     )
-    assert call(entry, tmp_path, "a/mb_pkg/mb_net.py:build") == 2
+    assert call(tmp_path, "a/mb_pkg/mb_net.py:build") == 2
 
 
-def test_data_is_read_relative_to_the_file(entry: ModuleType, tmp_path: Path) -> None:
+def test_data_is_read_relative_to_the_file(tmp_path: Path) -> None:
     before = Path.cwd()
     tree(tmp_path, {"a/mb_data.py": "def build(): return open('labels.txt').read()\n", "a/labels.txt": "cat"})
-    assert call(entry, tmp_path, "a/mb_data.py:build") == "cat"
+    assert call(tmp_path, "a/mb_data.py:build") == "cat"
     assert Path.cwd() == before
 
 
@@ -77,9 +68,9 @@ def test_data_is_read_relative_to_the_file(entry: ModuleType, tmp_path: Path) ->
     ("said", "because"),
     [("a/mb_x.py:nothing", "a/mb_x.py has no function nothing"), ("a/json.py:build", "taken by another module")],
 )
-def test_refusals(entry: ModuleType, tmp_path: Path, said: str, because: str) -> None:
+def test_refusals(tmp_path: Path, said: str, because: str) -> None:
     import json  # noqa: F401
 
     tree(tmp_path, {"a/mb_x.py": "nothing = 1\n", "a/json.py": "def build(): pass\n"})
-    with pytest.raises(megbuild.worker.job.Refusal, match=because):
-        call(entry, tmp_path, said)
+    with pytest.raises(Refusal, match=because):
+        call(tmp_path, said)

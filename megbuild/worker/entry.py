@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
-from megbuild_worker.job import Job, Refusal
+from .job import Job, Refusal
 
 
 @contextlib.contextmanager

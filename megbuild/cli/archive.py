@@ -1,0 +1,122 @@
+"""``doit archive LABEL``: a model's .tm and all that an engineer needs to deploy and check it, in one folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from doit.cmd_base import Command
+
+from megbuild.cli.build import JOBS
+from megbuild.cli.mixed import mixed
+from megbuild.errors import FAILED, fail
+
+if TYPE_CHECKING:
+    from megbuild.release.archive import Piece
+
+TO = {
+    "name": "to",
+    "short": "",
+    "long": "to",
+    "type": str,
+    "default": "",
+    "help": "the folder to write [default: dist/MODEL at the root of the workspace]",
+}
+
+
+class Archive(Command):  # type: ignore[misc]
+    """The command plug-in."""
+
+    name = "archive"
+    doc_purpose = "deliver a model as a .tm with samples and expected results, and print the lines that pin it"
+    doc_usage = "LABEL [--to FOLDER]"
+    doc_description = (
+        "LABEL: //package:model. The receiver copies the folder beside a MODELS.toml and pastes the lines there; "
+        "they stand in pin.toml of the folder as well."
+    )
+    cmd_options = (TO, JOBS)
+
+    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
+        super().__init__(**rest)
+
+    def parse_execute(self, in_args: list[str]) -> int:
+        """Called by doit with the words after ``archive``; options and labels may mix."""
+        return mixed(self, in_args, super().parse_execute)
+
+    def execute(self, params: dict[str, Any], words: list[str]) -> int:
+        """Called by doit with the parsed command line; the exit status."""
+        from megbuild.cli.guard import guarded
+
+        return guarded(lambda: _archive(words, params))
+
+
+def _archive(words: list[str], params: Mapping[str, Any]) -> int:
+    from megbuild.declare.labels import Pattern
+    from megbuild.declare.load import here
+    from megbuild.declare.workspace import find
+
+    if len(words) != 1:
+        raise fail("MB401", "doit archive needs the label of one model", "doit archive //package:model")
+    root = Path(find(Path.cwd()))
+    pattern = Pattern.parse(words[0], here(str(root), Path.cwd()))
+    if pattern.below or not pattern.model or pattern.output:
+        hint = f"write {Pattern(pattern.package, False, pattern.model or 'model')}"
+        raise fail("MB401", f"doit archive delivers one model, and {words[0]} is none", hint)
+    target = Path(params["to"] or root / "dist" / pattern.model).absolute()
+    _refuse_to_overwrite(target)
+    pieces = _made(root, str(pattern), target.name, params["jobs"])
+    _write(pieces, target)
+    print(f"{target}: {len(pieces)} files. Beside it, in a MODELS.toml:\n")
+    print(pieces["pin.toml"].read().decode(), end="")
+    return 0
+
+
+def _refuse_to_overwrite(target: Path) -> None:
+    from megbuild.release.delivery import DELIVERY
+
+    if target.exists() and not (target / DELIVERY).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise fail("MB430", f"{target} holds something else than a delivered model", "give --to another folder")
+
+
+def _made(root: Path, label: str, folder: str, jobs: int) -> dict[str, Piece]:
+    """Build the .tm and run it on the samples; the files to deliver."""
+    from megbuild.cli.finish import finish
+    from megbuild.graph.actions import Leaf
+    from megbuild.graph.draft import REFERENCE
+    from megbuild.pipeline import Asked
+    from megbuild.release import delivery
+    from megbuild.release.commit import read
+
+    finished, report = finish(Asked((label,), root, form=REFERENCE), jobs)
+    (aim,) = finished.graph.aims
+    if aim.label not in finished.done:
+        reason = next((failure.message for failure in report.failed), report.rows[0].reason)
+        raise fail("MB431", f"{label} has no .tm to deliver: {reason}", "mend it, and archive again", status=FAILED)
+    if report.moved:
+        message = f"{report.moved[0]} changed while the .tm was made"
+        raise fail("MB432", message, "archive again", status=FAILED)
+    needed = {
+        entry.said
+        for action in finished.graph.closure(aim.label)
+        for entry in action.inputs
+        if isinstance(entry, Leaf) and entry.kind == "file"
+    }
+    return delivery.deliver(finished, aim, folder, read(root, needed))
+
+
+def _write(pieces: Mapping[str, Piece], target: Path) -> None:
+    """Lay the files out beside the target, then put them in its place."""
+    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+    try:
+        for name, content in pieces.items():
+            path = part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.read())
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
