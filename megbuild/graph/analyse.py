@@ -127,7 +127,7 @@ def _verdict(draft: Draft, target: Target, made: str, measured: str) -> None:
         asked["budget.size_mb"] = target.output.budget.size_mb
     if target.hardware.runs_here is False:
         asked["not_run"] = f"{target.hardware.name} cannot run on the build machine"
-    precision = dict(target.road[-1].options).get("precision", "") if target.road else ""
+    precision = next((own["precision"] for step in target.road[::-1] if "precision" in (own := dict(step.options))), "")
     options: dict[str, Scalar] = {**asked, "precision": precision}
     inputs: list[Leaf | Product] = [Product("in/artifact", made, ARTIFACT), *draft.core]
     if measured:

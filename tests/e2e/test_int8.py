@@ -31,6 +31,12 @@ FLOAT = {
         hardware  = "tflite"
         precision = "int8"
         batch     = 4
+        [models.net.outputs.onnx]
+        precision = "int8"
+        [models.net.outputs.onnx-4]
+        hardware  = "onnx"
+        precision = "int8"
+        batch     = 4
     """,
     "net.py": """
         import megengine
@@ -86,10 +92,10 @@ def test_a_float_network_becomes_int8(unbuilt: Make, tmp_path_factory: pytest.Te
     rows = {label.rpartition("@")[2]: row for label, row in outcome.rows.items()}
     assert all(row["verdict"] == "pass" and row["samples"] == 10 for row in rows.values()), rows
     for name in ("tflite", "tflite-4"):
-        content = Path(space.root, rows[name]["artifact"]).read_bytes()
-        assert content[4:8] == b"TFL3"
-        assert b"image" in content and b"scores" in content
-    assert "//:net#tflite-batch4-int8" in outcome.ran
+        assert Path(space.root, rows[name]["artifact"]).read_bytes()[4:8] == b"TFL3"
+    for name in ("onnx", "onnx-4"):
+        assert b"DequantizeLinear" in Path(space.root, rows[name]["artifact"]).read_bytes()
+    assert {"//:net#tflite-batch4-int8", "//:net#onnx-int8", "//:net#onnx-batch4-int8"} <= outcome.ran.keys()
 
     other = Workspace(tmp_path_factory.mktemp("another") / "place", space.cache)
     for path in ("MODELS.toml", "net.py"):
@@ -101,7 +107,7 @@ def test_a_float_network_becomes_int8(unbuilt: Make, tmp_path_factory: pytest.Te
     space.forget_store()
     again = other.build("-n1")
     assert again.status == 0, again.text
-    assert "//:net#tflite-int8" in again.ran
+    assert {"//:net#tflite-int8", "//:net#onnx-int8"} <= again.ran.keys()
     ours, theirs = digests(space), digests(other)
     for path in ours:
         assert path.endswith("record.json") or ours[path] == theirs[path], path
@@ -167,3 +173,47 @@ def test_it_wants_calibration_samples(unbuilt: Make) -> None:
     assert outcome.status == 2
     assert "//:net: tflite_int8 needs calibration samples" in outcome.errors[0]
     assert "MB211" in outcome.errors[0]
+    assert "onnx_int8 needs calibration samples" in outcome.text
+
+
+def test_what_cannot_become_int8(unbuilt: Make) -> None:
+    """A step that calibrates nothing, and a network without anything that the quantisers know."""
+    other = FLOAT["MODELS.toml"] + '\n        [models.net.outputs.caffe]\n        precision = "int8"\n'
+    space = with_data(unbuilt({**FLOAT, "MODELS.toml": other}))
+    outcome = space.build("--dry-run", summary=False)
+    assert outcome.status == 2
+    assert "//:net@caffe: no step of its road (traced_module/tm -> caffe) has an option precision" in outcome.errors[0]
+    space.write("MODELS.toml", NOTHING)
+    space.write("net.py", SINE)
+    outcome = space.build("-k")
+    assert outcome.status == 1
+    assert any("ai-edge-quantizer left all of this model in float" in line for line in outcome.errors), outcome.text
+    assert any("onnxruntime left all of this model in float" in line for line in outcome.errors), outcome.text
+
+
+NOTHING = """
+    workspace = true
+
+    [models.net]
+    source      = "net.py:build"
+    inputs      = [{ name = "image", shape = [1, 3, 12, 12] }]
+    results     = [{ name = "wave", shape = [1, 3, 12, 12] }]
+    calibration = "data/calibration.npy"
+    [models.net.outputs.tflite]
+    precision = "int8"
+    [models.net.outputs.onnx]
+    precision = "int8"
+"""
+SINE = """
+    import megengine.functional as F
+    import megengine.module as M
+
+
+    class Net(M.Module):
+        def forward(self, image):
+            return F.sin(image)
+
+
+    def build():
+        return Net()
+"""
