@@ -64,7 +64,8 @@ class Rule:
 
     consumes, produces
         formats; several consumed formats mean "any one of them", where both lead as far the first. ``training`` and ``source`` are the starts that are
-        training code.
+        training code. A rule that consumes just what it produces refines that format (``refines``): no road needs it, and it is put in behind the step that
+        makes the format where an output sets one of its options that no other step of the road has.
     files
         suffixes of the files that make up the artifact, the main one first: ``(".prototxt", ".caffemodel")``.
     toolchain
@@ -129,3 +130,8 @@ class Rule:
     def sources(self) -> tuple[str, ...]:
         """The consumed formats as a tuple."""
         return (self.consumes,) if isinstance(self.consumes, str) else self.consumes
+
+    @property
+    def refines(self) -> bool:
+        """Whether it makes a format from itself, such as int8 from float."""
+        return self.sources == (self.produces,)

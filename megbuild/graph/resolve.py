@@ -3,6 +3,9 @@
 An option of a step is, in rising order of force: the rule's default, the [defaults] of the folder, the hardware's
 preset, what the user wrote on the output, and what the next rule of the road requires of this step. A requirement that contradicts what the user
 wrote is an error, not a silent override.
+
+A rule that refines a format (float to int8) is on the road where an option of it that no other step has is set. What the next rule requires holds for it and
+for the step before it together.
 """
 
 from __future__ import annotations
@@ -16,27 +19,32 @@ from msgspec import Struct
 from megbuild.declare.models import Hardware, InstalledRule, Model, Output, Workspace
 from megbuild.errors import MegbuildError, Problem
 from megbuild.graph import routes
-from megbuild.rule import Scalar
+from megbuild.rule import Option, Rule, Scalar
 
 
 class Step(Struct, frozen=True):
-    """One rule of a road with the options it will run with, sorted by name."""
+    """One rule of a road with the options it will run with, sorted by name; for one that refines, the step ``before``."""
 
     rule: InstalledRule
     options: tuple[tuple[str, Scalar], ...]
     secrets: tuple[tuple[str, str], ...] = ()
     """Of options that name a key: where it is. Their value is a commitment to it, once it was looked at."""
+    before: Step | None = None
 
     @property
     def name(self) -> str:
-        """``rknn-int8-rk3588``: the format it makes and every option that is not the default; forbidden characters become ``-``."""
+        """``rknn-int8-rk3588``: the format it makes and every option that is not the default; forbidden characters become ``-``.
+
+        A step that refines adds its own to the name of the step before it.
+        """
         defaults = self.rule.rule.options
+        told = dict(self.before.options) if self.before else {}
         chosen = [
             name if name in self.rule.rule.secrets else _word(name, value)
             for name, value in self.options
-            if defaults[name].default != value
+            if defaults[name].default != value and name not in told
         ]
-        return "-".join([self.rule.rule.produces, *chosen])
+        return "-".join([self.before.name if self.before else self.rule.rule.produces, *chosen])
 
 
 class Target(Struct, frozen=True):
@@ -127,48 +135,73 @@ def _target(workspace: Workspace, model: Model, output: Output) -> Target:
                 ),
             )
         )
-    return Target(model, output, hardware, steps(label, road, hardware.options, output))
+    others = {name for edge in road for name in edge.rule.options}
+    spare = routes.refinements(workspace.rules, start, road)
+
+    def wanted(rule: Rule) -> bool:
+        own = {name: option for name, option in rule.options.items() if name not in others}
+        return any(_settled(name, option, hardware.options, output) != option.default for name, option in own.items())
+
+    road = routes.refined(workspace.rules, start, road, wanted)
+    return Target(model, output, hardware, steps(label, road, hardware.options, output, spare))
 
 
-def steps(label: str, road: routes.Road, preset: Mapping[str, Scalar], output: Output) -> tuple[Step, ...]:
-    """The road's steps with settled options.
+def _settled(name: str, option: Option, preset: Mapping[str, Scalar], output: Output) -> Scalar:
+    """The value of an option before a later rule requires another."""
+    return output.options.get(name, preset.get(name, output.inherited.get(name, option.default)))
+
+
+def steps(
+    label: str, road: routes.Road, preset: Mapping[str, Scalar], output: Output, spare: routes.Road = ()
+) -> tuple[Step, ...]:
+    """The road's steps with settled options; ``spare`` are rules that could be on it, whose options are known too.
 
     :raises MegbuildError: MB202 for an option that no step of this road has, takes, or takes beside the others, MB203 for one that the next
         step forbids, MB204 for one that the next step requires and this one does not have.
     """
-    problems = _unknown(label, road, output)
+    problems = _unknown(label, road, spare, output)
     settled: list[Step] = []
-    for edge, following in zip(road, (*road, None)[1:], strict=True):
-        required = following.rule.requires.get(edge.rule.produces, {}) if following else {}
+    for index, edge in enumerate(road):
+        required, clashes = _required(label, road, index, output)
         values: dict[str, Scalar] = {}
-        problems += [
-            _unheard(label, name, value, edge, following, output)
-            for name, value in required.items()
-            if name not in edge.rule.options
-        ]
         for name, option in sorted(edge.rule.options.items()):
-            value = output.options.get(name, preset.get(name, output.inherited.get(name, option.default)))
-            if name in required:
-                if name in output.options and output.options[name] != required[name]:
-                    problems.append(_forbidden(label, name, required[name], edge, following, output))
-                value = required[name]
+            value = required.get(name, _settled(name, option, preset, output))
             complaint = option.complaint(value)
             values[name] = float(value) if isinstance(option.default, float) and not complaint else value
             if complaint:
                 problems.append(
                     Problem("MB202", f"{label}: {name} {complaint}", "", output.places.get(name, output.where))
                 )
+        problems += clashes
         if not problems and (clash := edge.rule.refuses(SimpleNamespace(**values))):
             place = next((output.places[name] for name in values if name in output.places), output.where)
             problems.append(Problem("MB202", f"{label}: {edge.name} cannot do that: {clash}", "", place))
-        settled.append(Step(edge, tuple(values.items())))
+        before = settled[-1] if edge.rule.refines and settled else None
+        settled.append(Step(edge, tuple(values.items()), before=before))
     if problems:
         raise MegbuildError(tuple(problems))
     return tuple(settled)
 
 
-def _unknown(label: str, road: routes.Road, output: Output) -> list[Problem]:
-    known = sorted({name for edge in road for name in edge.rule.options})
+def _required(label: str, road: routes.Road, index: int, output: Output) -> tuple[dict[str, Scalar], list[Problem]]:
+    """What the next rule requires of a step, and where that one only refines, the rule behind it; and what cannot be met."""
+    edge, required, problems = road[index], dict[str, Scalar](), list[Problem]()
+    heard = set(edge.rule.options)
+    for asker in road[index + 1 :]:
+        for name, value in asker.rule.requires.get(edge.rule.produces, {}).items():
+            if name not in heard and not edge.rule.refines:
+                problems.append(_unheard(label, name, value, edge, asker, output))
+            if name in edge.rule.options and output.options.get(name, value) != value:
+                problems.append(_forbidden(label, name, value, edge, asker, output))
+            required[name] = value
+        if not asker.rule.refines:
+            break
+        heard |= set(asker.rule.options)
+    return required, problems
+
+
+def _unknown(label: str, road: routes.Road, spare: routes.Road, output: Output) -> list[Problem]:
+    known = sorted({name for edge in (*road, *spare) for name in edge.rule.options})
     problems = []
     for name in output.options:
         if name in known:
@@ -188,22 +221,20 @@ def _unknown(label: str, road: routes.Road, output: Output) -> list[Problem]:
 
 
 def _forbidden(
-    label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output
+    label: str, name: str, wanted: Scalar, edge: InstalledRule, asker: InstalledRule, output: Output
 ) -> Problem:
-    asker = following.name if following else ""
     return Problem(
         "MB203",
-        f"{label}: {name} = {output.options[name]} contradicts {asker}, which needs its {edge.rule.produces} made with {name} = {wanted}",
+        f"{label}: {name} = {output.options[name]} contradicts {asker.name}, which needs its {edge.rule.produces} made with {name} = {wanted}",
         f"leave {name} out, or declare a second output for the {edge.rule.produces} itself",
         output.places.get(name, output.where),
     )
 
 
 def _unheard(
-    label: str, name: str, wanted: Scalar, edge: InstalledRule, following: InstalledRule | None, output: Output
+    label: str, name: str, wanted: Scalar, edge: InstalledRule, asker: InstalledRule, output: Output
 ) -> Problem:
-    asker = following.name if following else ""
-    message = f"{label}: {asker} needs its {edge.rule.produces} made with {name} = {wanted}, and {edge.name} has no option {name}"
+    message = f"{label}: {asker.name} needs its {edge.rule.produces} made with {name} = {wanted}, and {edge.name} has no option {name}"
     return Problem("MB204", message, "mend the rule that requires it", output.where)
 
 

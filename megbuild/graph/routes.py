@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from megbuild.declare.models import InstalledRule
+from megbuild.rule import Rule
 
 Road = tuple[InstalledRule, ...]
 
@@ -29,7 +30,8 @@ def shortest(
 
     :returns: the rules in order (empty when start is the goal), or None when there is no road.
     """
-    known = sorted((rule for rule in rules if direct or not rule.rule.direct), key=lambda rule: rule.name)
+    usable = (rule for rule in rules if (direct or not rule.rule.direct) and not rule.rule.refines)
+    known = sorted(usable, key=lambda rule: rule.name)
     edges = [rule for rule in known if not rule.rule.embeds]
     road: Road = ()
     for stop in (*via, goal):
@@ -78,6 +80,24 @@ def _rather(edge: InstalledRule, here: str, start: str, known: Road) -> bool:
     taken = known[-2].rule.produces if len(known) > 1 else start
     sources = edge.rule.sources
     return known[-1] is edge and sources.index(here) < sources.index(taken)
+
+
+def refinements(rules: Iterable[InstalledRule], start: str, road: Road) -> Road:
+    """The rules that refine a format which the road starts with or makes, in the road's order."""
+    passed = [start, *(edge.rule.produces for edge in road)]
+    return tuple(
+        rule for form in dict.fromkeys(passed) for rule in rules if rule.rule.refines and rule.rule.produces == form
+    )
+
+
+def refined(rules: Iterable[InstalledRule], start: str, road: Road, wanted: Callable[[Rule], bool]) -> Road:
+    """The road with each of its refinements that is ``wanted`` put in behind the last step that makes its format."""
+    whole = list(road)
+    for rule in refinements(rules, start, road):
+        if wanted(rule.rule):
+            makers = [place for place, edge in enumerate(whole, 1) if edge.rule.produces == rule.rule.produces]
+            whole.insert(makers[-1] if makers else 0, rule)
+    return tuple(whole)
 
 
 def reachable(rules: Iterable[InstalledRule], start: str, *, direct: bool = False) -> tuple[str, ...]:

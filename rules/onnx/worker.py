@@ -8,11 +8,10 @@ from typing import Any
 
 import onnx
 import onnx.checker
-import onnx.helper
 import onnx.shape_inference
 
 from megbuild_worker import names, samples, traced
-from megbuild_worker.job import Description, Job, Refusal, Tensor
+from megbuild_worker.job import Description, Job, Refusal
 
 
 def build(job: Job) -> None:
@@ -68,18 +67,9 @@ def _leave_out_what_differs(model: onnx.ModelProto) -> None:
 
 def describe(paths: Sequence[Path]) -> Description:
     """Reads inputs and results of an ONNX file."""
-    graph = onnx.load(str(paths[0]), load_external_data=False).graph
-    constants = {tensor.name for tensor in graph.initializer}
-    return {
-        "inputs": [_tensor(value) for value in graph.input if value.name not in constants],
-        "results": [_tensor(value) for value in graph.output],
-    }
+    import onnx_file
 
-
-def _tensor(value: onnx.ValueInfoProto) -> Tensor:
-    kind = value.type.tensor_type
-    shape = tuple(axis.dim_value if axis.HasField("dim_value") else -1 for axis in kind.shape.dim)
-    return Tensor(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+    return onnx_file.describe(paths[0])
 
 
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:

@@ -57,7 +57,8 @@ def _judge(job: Job, content: bytes, reasons: dict[str, str]) -> None:
     if not any(kind == NPU for kind, _, _ in operators):
         why = shown or "there is nothing to compute"
         raise Refusal(
-            f"nothing of this model runs on {job.options.target}: was it trained for quantisation? On the CPU: {why}"
+            f"nothing of this model runs on {job.options.target}: train it for quantisation, or set "
+            f'precision = "int8" with calibration samples. On the CPU: {why}'
         )
     if len(left) > job.options.cpu_operators:
         allowed = f"cpu_operators = {job.options.cpu_operators} allows"

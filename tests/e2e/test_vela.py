@@ -88,8 +88,8 @@ def test_a_network_that_stays_on_the_cpu(unbuilt: Make) -> None:
     outcome = space.build()
     assert outcome.status == 1
     assert (
-        "nothing of this model runs on ethos-u55-128: was it trained for quantisation? On the CPU: "
-        in outcome.errors[0]
+        "nothing of this model runs on ethos-u55-128: train it for quantisation, or set "
+        'precision = "int8" with calibration samples. On the CPU: ' in outcome.errors[0]
     )
     assert "unsupported DataType Float32" in outcome.errors[0]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from megbuild.declare.models import InstalledRule, Output
+from megbuild.declare.models import Hardware, InstalledRule, Model, Output, Pinned, Workspace
 from megbuild.errors import MegbuildError
-from megbuild.graph.resolve import Step, steps
+from megbuild.graph.resolve import Step, resolve, steps
 from megbuild.rule import Option, Rule
 
 
@@ -89,3 +89,50 @@ def test_a_step_is_named_by_what_is_not_usual(options: dict[str, Any], name: str
 
 def test_forbidden_characters_in_a_name() -> None:
     assert Step(NPU, (("opset", 1), ("target", "a/b c"))).name == "npu-a-b-c"
+
+
+INT8 = rule(
+    "int8", "onnx", "onnx", options={"precision": Option("float", choices=("float", "int8")), "batch": Option(1)}
+)
+BATCHED = rule("onnx", "tm", "onnx", options={"opset": Option(12), "batch": Option(1)})
+
+
+def refined(*rules: InstalledRule, format: str, preset: dict[str, Any] | None = None, **given: Any) -> list[Step]:
+    """The steps of an output for a hardware of this format, from a .tm."""
+    inherited = given.pop("inherited", {})
+    model = Model("", "m", (), (), (), archive=Pinned("m.tm", "0"))
+    device = Hardware("device", format, options=preset or {})
+    workspace = Workspace("/", (), (model,), tuple(rules), {"device": device}, {})
+    return list(resolve(workspace, [(model, Output("o", "device", options=given, inherited=inherited))])[0].road)
+
+
+def test_what_refines_is_on_the_road_where_an_option_of_its_own_is_set() -> None:
+    def names(**given: Any) -> list[str]:
+        return [step.name for step in refined(INT8, BATCHED, format="onnx", **given)]
+
+    assert names() == ["onnx"]
+    assert names(batch=4) == ["onnx-batch4"]  # of the step before it as well
+    assert names(precision="int8") == ["onnx", "onnx-int8"]
+    assert names(precision="int8", batch=4) == ["onnx-batch4", "onnx-batch4-int8"]
+    assert names(preset={"precision": "int8"}) == names(inherited={"precision": "int8"}) == ["onnx", "onnx-int8"]
+    assert names(precision="float", inherited={"precision": "int8"}) == ["onnx"]
+    with pytest.raises(MegbuildError, match=r"has an option precison .*\n.*did you mean precision"):
+        names(precison="int8")
+
+
+def test_a_step_that_has_the_option_itself_is_the_one_that_is_asked() -> None:
+    own = rule("chip", "onnx", "chip", options={"precision": Option("fp16", choices=("fp16", "int8"))})
+    assert [step.name for step in refined(INT8, BATCHED, own, format="chip", precision="int8")] == ["onnx", "chip-int8"]
+
+
+def test_requirements_go_past_what_refines() -> None:
+    chip = rule("chip", "onnx", "chip", requires={"onnx": {"opset": 13, "batch": 1}})
+    road = refined(INT8, BATCHED, chip, format="chip", precision="int8")
+    assert [dict(step.options) for step in road] == [{"opset": 13, "batch": 1}, {"precision": "int8", "batch": 1}, {}]
+    with pytest.raises(MegbuildError, match="batch = 4 contradicts chip"):
+        refined(INT8, BATCHED, chip, format="chip", precision="int8", batch=4)
+    wrong = rule("chip", "onnx", "chip", requires={"onnx": {"colour": 1}})
+    with pytest.raises(MegbuildError, match="chip needs its onnx made with colour = 1, and onnx has no option colour"):
+        refined(INT8, BATCHED, wrong, format="chip", precision="int8")
+    asks = rule("chip", "onnx", "chip", requires={"onnx": {"precision": "int8"}})
+    assert dict(refined(INT8, BATCHED, asks, format="chip", precision="int8")[1].options)["precision"] == "int8"

@@ -128,3 +128,26 @@ def test_the_format_that_a_rule_names_first() -> None:
     raw = InstalledRule("raw", Rule("tm", "raw", (".r",), "toy"), "/rules/raw")
     road = routes.shortest([made[0], longer, raw, made[2]], "tm", "chip")
     assert [rule.name for rule in road or ()] == ["caffe", "chip"]
+
+
+def test_a_rule_that_refines_a_format_is_on_no_road_by_itself() -> None:
+    """It goes in behind what makes its format, the last time, and behind the start where nothing makes it."""
+    rules = [
+        InstalledRule("int8", Rule("onnx", "onnx", (".o",), "toy"), "/"),
+        InstalledRule("onnx", Rule("tm", "onnx", (".o",), "toy"), "/"),
+        InstalledRule("import", Rule("onnx", "tm", (".tm",), "toy"), "/"),
+        InstalledRule("chip", Rule("onnx", "chip", (".chip",), "toy"), "/"),
+    ]
+
+    def names(road: routes.Road | None) -> list[str]:
+        return [rule.name for rule in road or ()]
+
+    road = routes.shortest(rules, "tm", "chip") or ()
+    assert names(road) == ["onnx", "chip"]
+    assert names(routes.refinements(rules, "tm", road)) == ["int8"]
+    assert routes.refined(rules, "tm", road, lambda rule: False) == road
+    assert names(routes.refined(rules, "tm", road, lambda rule: True)) == ["onnx", "int8", "chip"]
+    assert names(routes.refined(rules, "onnx", (), lambda rule: True)) == ["int8"]
+    around = (rules[2], rules[1])
+    assert names(routes.refined(rules, "onnx", around, lambda rule: True)) == ["import", "onnx", "int8"]
+    assert routes.refinements(rules, "tm", ()) == ()

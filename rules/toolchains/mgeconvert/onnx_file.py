@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 import onnx.helper
 
-from megbuild_worker.job import Refusal, Tensor
+from megbuild_worker.job import Description, Refusal, Tensor
 
 HIGHEST_IR = 9
 HIGHEST_OPSET, HIGHEST_SAME = 19, 22
@@ -75,6 +75,21 @@ def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """The inputs that a caller gives: old files list their initialisers as inputs too."""
     constants = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in constants]
+
+
+def describe(path: Path) -> Description:
+    """Inputs and results of a file, read back; an axis without a number is -1."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    return {
+        "inputs": [_tensor(value) for value in inputs(graph)],
+        "results": [_tensor(value) for value in graph.output],
+    }
+
+
+def _tensor(value: onnx.ValueInfoProto) -> Tensor:
+    kind = value.type.tensor_type
+    shape = tuple(axis.dim_value if axis.HasField("dim_value") else -1 for axis in kind.shape.dim)
+    return Tensor(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
 
 
 def cast(feeds: dict[str, Any], given: Sequence[onnx.ValueInfoProto]) -> dict[str, Any]:
