@@ -56,7 +56,10 @@ from megbuild.verify.verdict import verdict
 _HERE = Path(__file__).parent
 CODE = Code(
     worker=str(_HERE / "worker"),
-    core=tuple(str(_HERE / name) for name in ("verify/judge.py", "verify/verdict.py", "execute/delivered.py")),
+    core=tuple(
+        str(_HERE / name)
+        for name in ("verify/judge.py", "verify/verdict.py", "execute/delivered.py", "worker/pickles.py")
+    ),
 )
 """megbuild's own code that results depend on: a change of it is a change of the key."""
 CORE = {"verdict": verdict, "delivered": delivered}

@@ -27,8 +27,9 @@ def build(job: Job) -> None:
     """Traces the network once more as a graph and dumps it under the declared names."""
     import megengine
     import megengine.jit
+    import tm_file
 
-    network = megengine.load(str(job.input("tm")))
+    network = tm_file.load(job.input("tm"), job)
     traced.settle(network, job.declared_inputs, job.declared_results)
     example = samples.synthetic(job.declared_inputs)
 

@@ -12,6 +12,7 @@ import megengine.module
 import megengine.random
 import megengine.traced_module
 import numpy as np
+import tm_file
 from megengine.quantization.observer import Observer
 
 from megbuild_worker import samples, stable, traced
@@ -32,7 +33,7 @@ def build(job: Job) -> None:
     weights = [str(path) for path in job.inputs.get("weights", [])]
     example = samples.first(job.declared_inputs, job.inputs.get("samples", []))
     megengine.random.seed(SEED)
-    with entry.function(job) as function:
+    with entry.function(job) as function, tm_file.guarded(entry.own(job), job.settings.get("trusted", {})):
         module = function(*weights)
         if not isinstance(module, megengine.module.Module):
             kind = type(module).__name__
@@ -78,12 +79,12 @@ def _in_order_of_forward(module: megengine.module.Module, inputs: Sequence[Tenso
 
 def describe(paths: Sequence[Path]) -> Description:
     """Reads inputs and results of a .tm."""
-    return traced.describe(megengine.load(str(paths[0])))
+    return traced.describe(tm_file.load(paths[0]))
 
 
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
     """Runs the .tm in MegEngine: this is the reference of every other runtime."""
-    network = megengine.load(str(paths[0]))
+    network = tm_file.load(paths[0], job)
     _stop_observing(network)
     traced.settle(network, job.declared_inputs, job.declared_results)  # a delivered .tm may have other names
     order, results = traced.input_names(network), traced.result_names(network)
