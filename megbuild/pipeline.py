@@ -58,7 +58,10 @@ from megbuild.verify.verdict import verdict
 _HERE = Path(__file__).parent
 CODE = Code(
     worker=str(_HERE / "worker"),
-    core=tuple(str(_HERE / name) for name in ("verify/judge.py", "verify/verdict.py", "execute/delivered.py")),
+    core=tuple(
+        str(_HERE / name)
+        for name in ("verify/judge.py", "verify/verdict.py", "execute/delivered.py", "worker/pickles.py")
+    ),
 )
 """megbuild's own code that results depend on: a change of it is a change of the key."""
 CORE = {"verdict": verdict, "delivered": delivered}
@@ -256,6 +259,7 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
         return
     patterns = _patterns(prepared.workspace, asked)
     declared = {str(label_of(model, output)) for model in prepared.workspace.models for output in model.outputs}
+    declared.update(aim.label for aim in prepared.graph.aims)
     withdraw(prepared.memory, declared, lambda text: any(p.matches(Label.parse(text)) for p in patterns), say)
 
 

@@ -58,7 +58,7 @@ def main(request: Path, answers: Path) -> None:
 
 
 def _import_tools(code: Path) -> None:
-    sys.path[:0] = [str(code), str(code / "rules/toolchains/mgeconvert")]
+    sys.path[:0] = [str(code), str(code / "rules/toolchains/mgeconvert"), str(code / "rules/toolchains/megengine")]
     import mgeconvert_compat
 
     mgeconvert_compat.apply()

@@ -85,7 +85,7 @@ def _ordered(networks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _stage(code: Path) -> None:
     """Copies all code that takes part, so that what is edited meanwhile changes nothing in the middle of a run."""
     shutil.copytree(REPOSITORY / "megbuild/worker", code / "megbuild_worker")
-    for name in (*FORMATS, "toolchains/mgeconvert"):
+    for name in (*FORMATS, "toolchains/mgeconvert", "toolchains/megengine"):
         shutil.copytree(builtin_rules_folder() / name, code / "rules" / name)
     shutil.copytree(HERE / "networks", code / "networks")
     shutil.copy(HERE / "driver.py", code)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
-from megbuild.declare import hardware, rules, toolchains, workspace
+from megbuild.declare import hardware, rules, toolchains, trust, workspace
 from megbuild.declare.files import Files
 from megbuild.declare.labels import Pattern, label_of
 from megbuild.declare.models import InstalledRule, Model, Toolchain, Workspace
@@ -64,9 +64,14 @@ def load(
     reader = Reader(files, Catalogue(options, devices, formats, _wrappers(found.rules)), problems)
     models, packages = _models(tree, settings, reader, wanted)
     problems.extend(_nested(models))
+    reviewed: tuple[trust.Reviewed, ...] = ()
+    with _collecting(problems):
+        reviewed = trust.read(Path(root))
     if problems:
         raise MegbuildError(_sorted(problems))
-    at_root = [name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN) if tree.kind(name) == "file"]
+    at_root = [
+        name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN, trust.NAME) if tree.kind(name) == "file"
+    ]
     paths = {tree.absolute(path) for path in (*packages, *at_root)}
     return Workspace(
         root=root,
@@ -76,6 +81,7 @@ def load(
         hardware=devices,
         toolchains=environments,
         releases=tuple(reader.releases.values()),
+        trusted=trust.by_file(reviewed),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
         listed=tuple(sorted(map(tree.absolute, tree.listings))),
     )

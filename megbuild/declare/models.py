@@ -205,6 +205,8 @@ class Workspace(Struct, frozen=True):
     hardware: Mapping[str, Hardware]
     toolchains: Mapping[str, Toolchain]
     releases: tuple[Release, ...] = ()
+    trusted: Mapping[str, tuple[str, ...]] = _EMPTY
+    """The reviewed names of MODELS.trust that a pickle may look up, by the SHA-256 of its file."""
     read: tuple[str, ...] = ()
     """Absolute paths of every file and folder that was read to make this value, but for the models' own files."""
     listed: tuple[str, ...] = ()

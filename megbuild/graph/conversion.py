@@ -11,6 +11,9 @@ from megbuild.graph import sources
 from megbuild.graph.actions import CORE, Action, Leaf, Product
 from megbuild.graph.draft import (
     ARTIFACT,
+    LOADS,
+    PICKLE_NAMES,
+    REFERENCE,
     WEIGHTS,
     Draft,
     artifact_files,
@@ -33,6 +36,9 @@ def begin(draft: Draft, model: Model) -> str:
         return ""
     form = start_of(model)
     leaf = file_leaf(draft, pinned.path, f"in/model.{form}")
+    options = {"sha256": pinned.sha256}
+    if reviewed := draft.workspace.trusted.get(pinned.sha256):
+        options["trusted"] = " ".join(reviewed)
     return draft.add(
         Action(
             id=f"{model.label}#{form}",
@@ -40,14 +46,22 @@ def begin(draft: Draft, model: Model) -> str:
             summary=f"check {pinned.path}",
             model=model.label,
             toolchain=CORE,
-            inputs=(leaf, *draft.core),
+            inputs=(leaf, *draft.core, *(_pickle_names(draft) if form == REFERENCE else ())),
             outputs=(ARTIFACT,),
-            arguments=core_arguments("delivered", {"sha256": pinned.sha256}),
-            options={"sha256": pinned.sha256},
+            arguments=core_arguments("delivered", options),
+            options=options,
             makes=form,
             artifact=(f"model.{form}",),
         )
     )
+
+
+def _pickle_names(draft: Draft) -> list[Leaf]:
+    """The list of what a .tm may hold, which belongs to the toolchain that loads it."""
+    loads = draft.toolchains.get(LOADS)
+    path = f"{loads.folder}/{PICKLE_NAMES}" if loads else ""
+    digest = draft.files.digest(path) if path else None
+    return [Leaf(f"code/core/{PICKLE_NAMES}", digest, PICKLE_NAMES, origin=path, kind="code")] if digest else []
 
 
 def convert(draft: Draft, model: Model, step: Step, before: str, environment: Toolchain | None) -> str:

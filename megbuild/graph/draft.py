@@ -27,6 +27,9 @@ GOLDEN = "golden"
 REFERENCE = "tm"
 """The format that everything else is compared with."""
 
+LOADS, PICKLE_NAMES = "megengine", "pickle_names.txt"
+"""The toolchain that loads the reference format, which is a pickle, and its list of the names that one may hold."""
+
 OPERATIONS = "operations.json"
 """The note of a traced network that says which line of the training code each operation comes from."""
 
@@ -98,6 +101,8 @@ def worker_action(
 ) -> str:
     """An action that runs a worker: its request and code are leaves beside the given inputs."""
     folder = PurePosixPath(rule.folder).name
+    inputs = tuple(inputs)
+    settings = {**(settings or {}), **_reviewed(draft, model, inputs)}
     told = makes != WEIGHTS  # a changed declaration must not train again: no weights depend on it
     request = {
         "function": function,
@@ -107,7 +112,7 @@ def worker_action(
         "options": dict(options or {}),
         "declared_inputs": [asdict(tensor) for tensor in model.inputs if told],
         "declared_results": [asdict(tensor) for tensor in model.results if told],
-        "settings": {**(settings or {}), "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
+        "settings": {**settings, "runtime": list(rule.rule.runs_on), "version": rule.rule.version},
     }
     content = (json.dumps(request, indent=1, sort_keys=True) + "\n").encode()
     leaves = [*inputs, *draft.code_of(rule, function, toolchain)]
@@ -132,6 +137,14 @@ def worker_action(
     )
     draft.requests[made] = request_inputs
     return made
+
+
+def _reviewed(draft: Draft, model: Model, inputs: Iterable[Leaf | Product]) -> dict[str, Any]:
+    """What MODELS.trust allows the pickles that this action may load: a delivered .tm, and data of training code."""
+    there = {entry.digest.sha256 for entry in inputs if isinstance(entry, Leaf)}
+    there |= {model.archive.sha256} if model.archive else set()
+    trusted = {sha256: list(names) for sha256, names in draft.workspace.trusted.items() if sha256 in there}
+    return {"trusted": trusted} if trusted else {}
 
 
 def _declared(model: Model) -> dict[str, Scalar]:

@@ -13,6 +13,17 @@ from typing import Any, Callable
 from .job import Job, Refusal
 
 
+def own(job: Job) -> Callable[[str], bool]:
+    """Whether a module, by its dotted name, is one of the staged training code."""
+    root = job.folder / job.settings["root"]
+
+    def staged(module: str) -> bool:
+        path = getattr(sys.modules.get(module), "__file__", None)
+        return path is not None and Path(path).resolve().is_relative_to(root.resolve())
+
+    return staged
+
+
 @contextlib.contextmanager
 def function(job: Job) -> Iterator[Callable[..., Any]]:
     """The entry function of ``settings["entry"]``, ``folder/file.py:name`` below ``settings["root"]``.

@@ -14,8 +14,9 @@ describe, run, runtime = megbuild_mge.describe, megbuild_mge.run, megbuild_mge.r
 def build(job: Job) -> None:
     """Traces the network once more as a graph and dumps it under the declared names."""
     import megengine
+    import tm_file
 
-    network = megengine.load(str(job.input("tm")))
+    network = tm_file.load(job.input("tm"), job)
     traced.settle(network, job.declared_inputs, job.declared_results)
     example = samples.synthetic(job.declared_inputs)
 

@@ -37,6 +37,6 @@ def build(job: Job) -> None:
 
 def describe(paths: Sequence[Path]) -> Description:
     """Reads inputs and results of the .tm."""
-    import megengine
+    import tm_file
 
-    return traced.describe(megengine.load(str(paths[0])))
+    return traced.describe(tm_file.load(paths[0]))

@@ -9,6 +9,7 @@ from typing import Any
 import megengine
 import megengine.traced_module
 import numpy as np
+import tm_file
 
 import megbuild_training
 from megbuild_worker import samples, stable, traced
@@ -32,12 +33,12 @@ def build(job: Job) -> None:
 
 def describe(paths: Sequence[Path]) -> Description:
     """Reads inputs and results of a .tm."""
-    return traced.describe(megengine.load(str(paths[0])))
+    return traced.describe(tm_file.load(paths[0]))
 
 
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
     """Runs the .tm in MegEngine: this is the reference of every other runtime."""
-    network = megengine.load(str(paths[0]))
+    network = tm_file.load(paths[0], job)
     megbuild_training.stop_observing(network)
     traced.settle(network, job.declared_inputs, job.declared_results)  # a delivered .tm may have other names
     order, results = traced.input_names(network), traced.result_names(network)

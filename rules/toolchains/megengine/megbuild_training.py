@@ -11,6 +11,7 @@ from typing import Any
 import megengine
 import megengine.module
 import megengine.random
+import tm_file
 from megengine.quantization.observer import Observer
 
 from megbuild_worker import entry, samples
@@ -38,7 +39,7 @@ def network(job: Job) -> Iterator[Made]:
     weights = [str(path) for path in job.inputs.get("weights", [])]
     example = samples.first(job.declared_inputs, job.inputs.get("samples", []))
     megengine.random.seed(SEED)
-    with entry.function(job) as function:
+    with entry.function(job) as function, tm_file.guarded(entry.own(job), job.settings.get("trusted", {})):
         module = function(*weights)
         if not isinstance(module, megengine.module.Module):
             kind = type(module).__name__

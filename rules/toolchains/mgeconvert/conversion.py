@@ -20,12 +20,12 @@ quantised network sums in another order may round to the next of its integers, a
 
 def network(job: Job) -> Any:
     """The traced network under the declared names; mgeconvert is mended from here on."""
-    import megengine
+    import tm_file
 
     # Weights and activations go back to the system when they are freed; glibc would learn to keep them.
     ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 18)
     mgeconvert_compat.apply()
-    loaded = megengine.load(str(job.input("tm")))
+    loaded = tm_file.load(job.input("tm"), job)
     traced.settle(loaded, job.declared_inputs, job.declared_results)
     return loaded
 

@@ -34,7 +34,12 @@ def main(request: Path, answers: Path) -> None:
     repository, scratch = Path(asked["repository"]), Path(asked["scratch"])
     (scratch / "code").mkdir(exist_ok=True)
     (scratch / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
-    places = (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "tests/rules/lowering")
+    places = (
+        scratch / "code",
+        repository / "rules/toolchains/mgeconvert",
+        repository / "rules/toolchains/megengine",
+        repository / "tests/rules/lowering",
+    )
     sys.path[:0] = [str(place) for place in places]
     import cases.registry as registry
 

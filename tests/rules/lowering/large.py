@@ -15,7 +15,10 @@ def main(repository: Path, format: str) -> None:
     here = Path.cwd()
     (here / "code").mkdir()
     (here / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
-    sys.path[:0] = [str(here / "code"), str(repository / "rules/toolchains/mgeconvert")]
+    sys.path[:0] = [
+        str(here / "code"),
+        *(str(repository / "rules/toolchains" / name) for name in ("mgeconvert", "megengine")),
+    ]
     import megengine  # noqa: F401  # what a worker has imported before it starts
     import onnx  # noqa: F401
 

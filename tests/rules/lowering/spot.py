@@ -11,7 +11,10 @@ def main(repository: Path) -> None:
     here = Path.cwd()
     (here / "code").mkdir()
     (here / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
-    sys.path[:0] = [str(here / "code"), str(repository / "rules/toolchains/mgeconvert")]
+    sys.path[:0] = [
+        str(here / "code"),
+        *(str(repository / "rules/toolchains" / name) for name in ("mgeconvert", "megengine")),
+    ]
     import mgeconvert_compat
 
     mgeconvert_compat.apply()

@@ -20,7 +20,10 @@ def main(repository: Path, lowering: str, channels: int, buffers: str) -> None:
     here = Path.cwd()
     (here / "code").mkdir()
     (here / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
-    sys.path[:0] = [str(here / "code"), str(repository / "rules/toolchains/mgeconvert")]
+    sys.path[:0] = [
+        str(here / "code"),
+        *(str(repository / "rules/toolchains" / name) for name in ("mgeconvert", "megengine")),
+    ]
     collections.Iterable = collections.abc.Iterable  # mgeconvert's modules ask for it
     import megengine
     import mgeconvert_compat

@@ -22,7 +22,14 @@ def main(repository: Path, scratch: Path, answers: Path) -> None:
     (scratch / "code/megbuild_worker").symlink_to(repository / "megbuild/worker")
     here = repository / "tests/rules/onnx_import"
     sys.path[:0] = [
-        str(path) for path in (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "rules", here)
+        str(path)
+        for path in (
+            scratch / "code",
+            repository / "rules/toolchains/mgeconvert",
+            repository / "rules/toolchains/megengine",
+            repository / "rules",
+            here,
+        )
     ]
     models = importlib.import_module("models").MODELS
     files = {path.stem: path for path in sorted((here / "files").glob("*.onnx"))}

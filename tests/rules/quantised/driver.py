@@ -32,7 +32,12 @@ def main(repository: Path, scratch: Path, answers: Path, *names: str) -> None:
     link = scratch / "code/megbuild_worker"
     if not link.exists():
         link.symlink_to(repository / "megbuild/worker")
-    places = (scratch / "code", repository / "rules/toolchains/mgeconvert", repository / "tests/rules/quantised")
+    places = (
+        scratch / "code",
+        repository / "rules/toolchains/mgeconvert",
+        repository / "rules/toolchains/megengine",
+        repository / "tests/rules/quantised",
+    )
     sys.path[:0] = [str(place) for place in places]
     import networks
 

@@ -23,7 +23,7 @@ def main(repository: Path, answers: Path) -> None:
     code = answers.parent / "code"
     code.mkdir()
     (code / "megbuild_worker").symlink_to(repository / "megbuild/worker")
-    sys.path[:0] = [str(code), str(repository / "rules/toolchains/mgeconvert")]
+    sys.path[:0] = [str(code), *(str(repository / "rules/toolchains" / name) for name in ("mgeconvert", "megengine"))]
     from lowering import quantised_steps
     from lowering.grid import Grid
 
