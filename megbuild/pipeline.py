@@ -160,6 +160,11 @@ def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
         workspace, targets, _environments(workspace, targets, memory.files), memory.files, CODE, memory.state.code
     )
     check(graph)
+    for path in (path for toolchain in _used(graph) for sdk in toolchain.sdks for path in sdk.read):
+        if Path(path).is_dir():
+            memory.files.listed(path)
+        else:
+            memory.files.watch(path)
     memory.declared = frozenset(graph.actions) | declared_actions(workspace, known)
     planned = plan(graph, lambda id: memory.known(graph.actions[id]))
     return Prepared(workspace, graph, planned, memory, note, left_out)
@@ -245,7 +250,7 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         _withdraw(asked, prepared, listener.note)
         done = {**_kept(prepared), **builder.done}
         complete = all(aim.label in done for aim in prepared.graph.aims) and not builder.remade
-        complete = complete and not prepared.left_out and not _uses_what_no_file_tells(prepared.graph)
+        complete = complete and not prepared.left_out and not _uses_keys(prepared.graph)
         upshot = _upshot(asked, prepared) if complete else None
         narrowed = asked.selection if prepared.note else None
         moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
@@ -263,11 +268,15 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
     withdraw(prepared.memory, declared, lambda text: any(p.matches(Label.parse(text)) for p in patterns), say)
 
 
-def _uses_what_no_file_tells(graph: Graph) -> bool:
-    """Whether results depend on an SDK's version, or on a key, which no file of the workspace tells of."""
-    if any(action.secrets for action in graph.actions.values()):
-        return True
-    return any(graph.toolchains[a.toolchain].sdks for a in graph.actions.values() if a.toolchain in graph.toolchains)
+def _uses_keys(graph: Graph) -> bool:
+    """Whether results depend on a key: a note can hold nothing of it, so none can vouch for them."""
+    return any(action.secrets for action in graph.actions.values())
+
+
+def _used(graph: Graph) -> tuple[Toolchain, ...]:
+    """The toolchains that actions of the graph run in."""
+    names = {action.toolchain for action in graph.actions.values()}
+    return tuple(graph.toolchains[name] for name in sorted(names & graph.toolchains.keys()))
 
 
 def _kept(prepared: Prepared) -> dict[str, Done]:
@@ -281,7 +290,12 @@ def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
     outputs = len(prepared.graph.aims) + prepared.others
     models = {aim.target.model.label for aim in prepared.graph.aims}
     rest = Rest.of(prepared.note, models) if prepared.note else NO_REST
-    return UpToDate(asked.selection, f"everything is up to date: {outputs} outputs, nothing to run", outputs, rest)
+    used = [sdk for toolchain in _used(prepared.graph) for sdk in toolchain.sdks]
+    variables = {name: os.environ.get(name) for sdk in used for name in sdk.variables}
+    variables = {**prepared.note.environment, **variables} if prepared.note else variables
+    return UpToDate(
+        asked.selection, f"everything is up to date: {outputs} outputs, nothing to run", outputs, rest, variables
+    )
 
 
 def _builder(

@@ -73,7 +73,8 @@ class Rule:
     options
         what a user may set on an output (or a hardware preset may); names are shared along a road.
     needs
-        what else the worker reads, by the options: ``"calibration"`` (the model's calibration samples) or a format
+        what else the worker reads, by the options: ``"calibration"`` (the model's calibration samples), ``"golden"`` (its first samples with what the reference gives for
+        them: the inputs and then the results as .npy, in the declared order) or a format
         that the model can make beside the road (``"weights"``).
     refuses
         why these options do not go together, in a few words, or "": told before anything runs.

@@ -141,6 +141,8 @@ class Sdk(Struct, frozen=True):
     folder: str = ""
     version: str = ""
     trouble: str = ""
+    read: tuple[str, ...] = ()
+    """Absolute paths of what was looked at to find it and its version; a folder among them counts by the names in it."""
 
 
 class Toolchain(Struct, frozen=True):

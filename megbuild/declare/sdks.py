@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from megbuild.declare.models import Sdk
 
-_VERSION = re.compile(r"version\W*\bv?(\d[\w.+-]*)", re.IGNORECASE)
+_VERSION = re.compile(r"(?<![\w-])version\W*\bv?(\d[\w.+-]*)", re.IGNORECASE)
 
 
 class SdkTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,9 +50,11 @@ def find(wanted: SdkTable, environment: Mapping[str, str] = os.environ) -> Sdk:
     if missing:
         return replace(sdk, trouble=f"{given} has no {missing}")
     version = next(_versions(folder, wanted.version), "")
+    looked = [folder / name for name in (*wanted.needs, *wanted.version)]
+    read = tuple(str(path.parent if _is_glob(path.name) else path) for path in map(_above_globs, looked))
     if not version:
         return replace(sdk, trouble=f"{given} does not say its version in {' or '.join(wanted.version)}")
-    return replace(sdk, folder=str(folder), version=version)
+    return replace(sdk, folder=str(folder), version=version, read=tuple(dict.fromkeys(read)))
 
 
 def roots(sdk: Sdk) -> tuple[str, ...]:
@@ -62,6 +64,18 @@ def roots(sdk: Sdk) -> tuple[str, ...]:
     targets = [os.path.realpath(entry) for entry in inside]
     outside = [target for target in targets if Path(target).is_dir() and not Path(target).is_relative_to(folder)]
     return tuple(dict.fromkeys([str(folder), *outside]))
+
+
+def _is_glob(name: str) -> bool:
+    return any(sign in name for sign in "*?[")
+
+
+def _above_globs(path: Path) -> Path:
+    """The path up to and with its first part that is a glob."""
+    for number, part in enumerate(path.parts):
+        if _is_glob(part):
+            return Path(*path.parts[: number + 1])
+    return path
 
 
 def _versions(folder: Path, patterns: tuple[str, ...]) -> Iterator[str]:

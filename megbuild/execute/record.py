@@ -24,6 +24,8 @@ class UpToDate:
     summary: str
     outputs: int
     rest: Rest
+    environment: Mapping[str, str | None]
+    """The variables that lead to SDKs, as they are."""
 
 
 def record(
@@ -55,7 +57,9 @@ def record(
     memory.state.save()
     moved = tuple(memory.files.moved())
     if complete and not moved:
-        memory.state.remember(complete.selection, complete.summary, complete.outputs, memory.files, {}, complete.rest)
+        memory.state.remember(
+            complete.selection, complete.summary, complete.outputs, memory.files, complete.environment, complete.rest
+        )
     return moved
 
 

@@ -22,7 +22,8 @@ from megbuild.graph.draft import (
     Draft,
     core_arguments,
 )
-from megbuild.graph.measuring import measure, reference_answer, runner_of
+from megbuild.graph.measuring import measure
+from megbuild.graph.reference import reference_answer, runner_of
 from megbuild.graph.resolve import Target
 from megbuild.rule import Scalar
 from megbuild.store.files import Files
@@ -115,7 +116,7 @@ def _aim(draft: Draft, target: Target, environments: Mapping[str, Toolchain]) ->
         trail.append(made)
     measured = ""
     if target.hardware.runs_here and _runs(draft, target):
-        measured = measure(draft, target, made, reference_answer(draft, target, trail, environment))
+        measured = measure(draft, target, made, reference_answer(draft, model, trail, environment))
     _verdict(draft, target, made, measured)
     return Aim(target, made, measured)
 

@@ -11,6 +11,7 @@ from megbuild.graph import sources
 from megbuild.graph.actions import CORE, Action, Leaf, Product
 from megbuild.graph.draft import (
     ARTIFACT,
+    GOLDEN,
     LOADS,
     PICKLE_NAMES,
     REFERENCE,
@@ -116,7 +117,7 @@ _VERBS = {"weights": "train", "tm": "trace"}
 def _need(
     draft: Draft, model: Model, step: Step, need: str, request: dict[str, list[str]], environment: Toolchain | None
 ) -> list[Leaf | Product]:
-    """What a step reads beside the road: calibration samples, or a format made from another start (weights)."""
+    """What a step reads beside the road: calibration samples, golden ones, or a format made from another start (weights)."""
     if need == "calibration":
         leaves = globbed(draft, model.calibration, "in/calibration")
         if not leaves:
@@ -128,6 +129,13 @@ def _need(
             )
         request["calibration"] = [leaf.path for leaf in leaves]
         return list(leaves)
+    if need == GOLDEN:
+        from megbuild.graph.reference import reference_answer  # which makes the reference by this module
+
+        answered = reference_answer(draft, model, list(draft.actions), environment)
+        tensors = [f"inputs/{t.name}" for t in model.inputs] + [f"results/{t.name}" for t in model.results]
+        request[GOLDEN] = [f"in/{GOLDEN}/{tensor}.npy" for tensor in tensors]
+        return [Product(f"in/{GOLDEN}", answered, GOLDEN)]
     if need == "weights" and model.train is None:
         return []
     road = side_road(draft.workspace.rules, "training", need)

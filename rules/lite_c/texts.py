@@ -6,12 +6,14 @@ from typing import Any
 
 EXAMPLE = r"""/* Runs samples through the model with MegEngine Lite.
 
-   usage: example MODEL.mge INPUTS RESULTS
+   usage: example MODEL.mge INPUTS RESULTS [EXPECTED TOLERANCE]
 
    INPUTS holds the inputs of one or more samples, raw, in the order of the header; RESULTS gets their results in the same
-   way. MODEL_H names the header: the makefile passes it. */
+   way. With EXPECTED it ends with status 1 when a result differs: floats by more than TOLERANCE times the largest one
+   that was expected. MODEL_H names the header: the makefile passes it. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include MODEL_H
 
 /* The part of Lite's C interface (lite-c/network_c.h, lite-c/tensor_c.h) that this example uses. */
@@ -74,9 +76,31 @@ static int next_sample(LiteNetwork network, FILE *inputs) {
     return 1;
 }
 
+/* Whether a result is the next one of a file: floats within the tolerance, all else to the bit. */
+static int is_expected(const model_tensor *tensor, const void *memory, FILE *expected, double tolerance) {
+    void *wanted = malloc(tensor->bytes);
+    int same = wanted && fread(wanted, 1, tensor->bytes, expected) == tensor->bytes;
+    if (same && strcmp(tensor->type, "float32") == 0) {
+        const float *ours = memory, *theirs = wanted;
+        double largest = 0, furthest = 0;
+        for (size_t i = 0; i < tensor->bytes / sizeof(float); i++) {
+            double size = theirs[i] < 0 ? -theirs[i] : theirs[i], far = ours[i] < theirs[i] ? theirs[i] - ours[i] : ours[i] - theirs[i];
+            if (size > largest) largest = size;
+            if (!(far <= furthest)) furthest = far; /* a NaN counts */
+        }
+        same = furthest <= tolerance * largest;
+        printf("%s: at most %g from what is expected, the largest of which is %g\n", tensor->name, furthest, largest);
+    } else if (same) {
+        same = memcmp(memory, wanted, tensor->bytes) == 0;
+        printf("%s: %s\n", tensor->name, same ? "as expected" : "not as expected");
+    }
+    free(wanted);
+    return same;
+}
+
 int main(int count, char **words) {
-    if (count != 4) {
-        fprintf(stderr, "usage: %s MODEL.mge INPUTS RESULTS\n", words[0]);
+    if (count != 4 && count != 6) {
+        fprintf(stderr, "usage: %s MODEL.mge INPUTS RESULTS [EXPECTED TOLERANCE]\n", words[0]);
         return 2;
     }
     FILE *inputs = fopen(words[2], "rb"), *results = fopen(words[3], "wb");
@@ -84,6 +108,12 @@ int main(int count, char **words) {
         perror(inputs ? words[3] : words[2]);
         return 1;
     }
+    FILE *expected = count == 6 ? fopen(words[4], "rb") : NULL;
+    if (count == 6 && !expected) {
+        perror(words[4]);
+        return 1;
+    }
+    int wrong = 0;
     LiteNetwork network;
     must(LITE_set_log_level(LITE_LOG_ERROR), "LITE_set_log_level");
     must(LITE_make_default_network(&network), "LITE_make_default_network");
@@ -97,17 +127,18 @@ int main(int count, char **words) {
                 perror(words[3]);
                 return 1;
             }
+            if (expected && !is_expected(&model_results[i], memory, expected, atof(words[5]))) wrong = 1;
         }
         fflush(results);
     }
     must(LITE_destroy_network(network), "LITE_destroy_network");
-    return fclose(results) ? 1 : 0;
+    return fclose(results) || wrong ? 1 : 0;
 }
 """
 
-MAKEFILE = """\
+_MAKEFILE = """\
 # make -f net.mk LITE=FOLDER        builds the example; FOLDER holds liblite_shared_whl.so, or set LIBRARY to another name
-# make -f net.mk LITE=FOLDER check  runs the golden sample. Results are equal bit by bit on processors of one kind.
+# make -f net.mk LITE=FOLDER check  runs the golden sample. CHECKED
 NAME := $(basename $(lastword $(MAKEFILE_LIST)))
 LIBRARY ?= lite_shared_whl
 
@@ -115,11 +146,27 @@ $(NAME): $(NAME).c $(NAME).h
 \t$(CC) -std=c99 -O2 -Wall -I. -DMODEL_H='"$(NAME).h"' -o $@ $< -L$(LITE) -l$(LIBRARY) -Wl,-rpath,$(LITE) -Wl,--allow-shlib-undefined
 
 check: $(NAME)
-\t./$(NAME) $(NAME).mge $(NAME).input $(NAME).results
-\tcmp $(NAME).results $(NAME).expected
+COMMANDS
 
 .PHONY: check
 """
+
+
+_BITS = """\
+\t./$(NAME) $(NAME).mge $(NAME).input $(NAME).results
+\tcmp $(NAME).results $(NAME).expected"""
+_NEAR = """\
+\t./$(NAME) $(NAME).mge $(NAME).input $(NAME).results $(NAME).expected $(TOLERANCE)"""
+
+
+def makefile(tolerance: float | None) -> str:
+    """The makefile, whose check asks for the golden results to the bit, or within a part of the largest one."""
+    if tolerance is None:
+        checked = "Results are equal bit by bit on processors of one kind."
+        return _MAKEFILE.replace("CHECKED", checked).replace("COMMANDS", _BITS)
+    checked = "The results in it are those of the .tm: the device's may differ by TOLERANCE."
+    text = _MAKEFILE.replace("CHECKED", checked).replace("COMMANDS", _NEAR)
+    return text.replace("LIBRARY ?= lite_shared_whl\n", f"LIBRARY ?= lite_shared_whl\nTOLERANCE ?= {tolerance:g}\n")
 
 
 def header(inputs: dict[str, Any], results: dict[str, Any]) -> str:

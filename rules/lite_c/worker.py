@@ -15,28 +15,56 @@ from typing import IO, Any
 
 import numpy as np
 
+import megbuild_mge
 from megbuild_worker import samples
-from megbuild_worker.job import Description, Job, Refusal, Tensor
+from megbuild_worker.job import Description, Job, NotHere, Refusal, Tensor
 
 from . import texts
 
 TARGET = "x86_64-linux-gnu.2.28"
 """The oldest glibc that the Lite library runs on, so that this machine's does not matter."""
+ARM = "aarch64-linux-gnu.2.28"
+TOLERANCE = 0.001
+"""How far a device's floats may be from those of the .tm, as a part of the largest of them."""
 ENTRY = re.compile(r'\{"([^"]+)", "(\w+)", \d+, \d+, \{([\d, ]*)\}\}')
 
 
 def build(job: Job) -> None:
-    """Copies the network, runs one synthetic sample with Lite Python, and writes the other files of it."""
+    """Copies the network, and writes the other files from one sample and its results."""
     network, head, example, makefile, given, expected = job.outputs["artifact"]
     shutil.copyfile(job.input("mge"), network)
-    _leave_to_its_device(job.options.layout)
-    feed = samples.synthetic(job.declared_inputs)
-    results = _by_lite_python(network, feed, [tensor.name for tensor in job.declared_results])
+    foreign = "golden" in job.inputs
+    if foreign:
+        feed, results = _golden(job)
+        _hold_against(network, feed, results)
+    else:
+        _leave_to_its_device(job.options.layout)
+        feed = samples.synthetic(job.declared_inputs)
+        results = _by_lite_python(network, feed, [tensor.name for tensor in job.declared_results])
     head.write_text(texts.header(feed, results))
     example.write_text(texts.EXAMPLE)
-    makefile.write_text(texts.MAKEFILE)
+    makefile.write_text(texts.makefile(TOLERANCE if foreign else None))
     given.write_bytes(_raw(feed))
     expected.write_bytes(_raw(results))
+    if foreign:
+        with tempfile.TemporaryDirectory() as scratch:
+            _compile(job.outputs["artifact"], Path(scratch), ["-target", ARM, "-c"])
+
+
+def _golden(job: Job) -> tuple[samples.Feed, dict[str, Any]]:
+    """The model's first sample, and what the .tm gives for it."""
+    arrays = [np.load(path)[0] for path in job.inputs["golden"]]
+    inputs, results = ([tensor.name for tensor in group] for group in (job.declared_inputs, job.declared_results))
+    return dict(zip(inputs, arrays)), dict(zip(results, arrays[len(inputs) :]))
+
+
+def _hold_against(network: Path, feed: samples.Feed, results: dict[str, Any]) -> None:
+    """Refuses when the network, which cannot be run here, says that its inputs and results are others."""
+    found = megbuild_mge.describe([network])
+    for kind, arrays in (("inputs", feed), ("results", results)):
+        told = {tensor.name: (tensor.shape, tensor.dtype) for tensor in found[kind]}
+        if told != {name: (array.shape, array.dtype.name) for name, array in arrays.items()}:
+            raise Refusal(f"the .mge has other {kind} than the golden sample: {told}")
 
 
 def _leave_to_its_device(layout: str) -> None:
@@ -73,6 +101,8 @@ def _tensors(text: str) -> Iterator[Tensor]:
 
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
     """Compiles the delivered example, asks it for the golden results bit by bit, then for those of every sample."""
+    if job.options.layout not in megbuild_mge.RUNS_HERE:
+        raise NotHere(f"layout {job.options.layout} has no kernels for this machine: make check on the device runs it")
     described = describe(paths)
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         program = _compiled(paths, Path(scratch))
@@ -113,13 +143,18 @@ def _read(results: IO[bytes], tensor: Tensor) -> Any:
 
 def _compiled(paths: Sequence[Path], folder: Path) -> Path:
     """The example, compiled as its makefile does."""
-    for path, name in ((paths[1], "model.h"), (paths[2], "model.c")):
-        shutil.copyfile(path, folder / name)
     library = next(_lite_folder().glob("liblite_shared_whl*.so"))
     (folder / "liblite_shared_whl.so").symlink_to(library)
+    linked = ["-L.", "-llite_shared_whl", "-Wl,--allow-shlib-undefined"]
+    return _compile(paths, folder, ["-target", TARGET, *linked])
+
+
+def _compile(paths: Sequence[Path], folder: Path, more: Sequence[str]) -> Path:
+    for path, name in ((paths[1], "model.h"), (paths[2], "model.c")):
+        shutil.copyfile(path, folder / name)
     command = [
-        sys.executable, "-B", "-s", "-m", "ziglang", "cc", "-target", TARGET, "-std=c99", "-O2", "-Wall", "-Werror", "-I.",
-        '-DMODEL_H="model.h"', "-o", "example", "model.c", "-L.", "-llite_shared_whl", "-Wl,--allow-shlib-undefined",
+        sys.executable, "-B", "-s", "-m", "ziglang", "cc", "-std=c99", "-O2", "-Wall", "-Werror", "-I.",
+        '-DMODEL_H="model.h"', "-o", "example", "model.c", *more,
     ]  # fmt: skip
     caches = {f"ZIG_{kind}_CACHE_DIR": str(folder / "zig") for kind in ("GLOBAL", "LOCAL")}
     done = subprocess.run(command, cwd=folder, env={**os.environ, **caches}, capture_output=True, text=True)

@@ -232,11 +232,30 @@ def test_another_version_of_the_sdk(unbuilt: Make, tmp_path: Path) -> None:
     space = unbuilt(outputs(ascend310p3=""))
     space.environment = {"ASCEND_TOOLKIT_HOME": str(cann(tmp_path / "first"))}
     assert space.build(summary=False).status == 0
+    noted = "everything is up to date: 1 outputs, nothing to run"
+    assert space.build(summary=False).lines == (noted,)
     space.environment = {"ASCEND_TOOLKIT_HOME": str(cann(tmp_path / "second"))}
-    assert space.build(summary=False).ran == {}
+    elsewhere = space.build(summary=False)
+    assert (elsewhere.ran, elsewhere.lines[0] != noted) == ({}, True)
+    assert space.build(summary=False).lines == (noted,)
     cann(tmp_path / "second", "8.2.RC1")
     newer = space.build(summary=False)
     assert newer.ran == {"//:scale#om": "CANN Toolkit 8.0.RC1 -> 8.2.RC1"}
+    assert space.build(summary=False).lines == (noted,)
+    space.environment = {}
+    assert "CANN Toolkit is not on this machine" in space.build(summary=False).text
+
+
+def test_another_version_of_a_wheel(unbuilt: Make, tmp_path: Path) -> None:
+    """Its folder is found by a glob: a new name in it is noticed."""
+    space = unbuilt(outputs(mlu370=""))
+    space.environment = neuware(tmp_path / "cambricon")
+    assert space.build(summary=False).status == 0
+    assert space.build(summary=False).lines == ("everything is up to date: 1 outputs, nothing to run",)
+    old = tmp_path / "cambricon/python/magicmind-1.7.0.dist-info"
+    new = old.rename(old.with_name("magicmind-1.8.0.dist-info")) / "METADATA"
+    new.write_text("Metadata-Version: 2.1\nName: magicmind\nVersion: 1.8.0\n")
+    assert "MagicMind for Python" in space.build(summary=False).ran["//:scale#magicmind"]
 
 
 def test_what_atc_refuses(unbuilt: Make, tmp_path: Path) -> None:
