@@ -67,6 +67,9 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
     variations = [variation for variation in ALL if only in ("", variation.name)]
     if not variations:
         raise fail("MB401", f"doit check has no variation {only}", f"{', '.join(v.name for v in ALL)}")
+    if not all(variation.possible() for variation in variations):
+        print("Haswell and EPYC: not run, for want of qemu-x86_64 (Debian: qemu-user-static)")
+        variations = [variation for variation in variations if variation.possible()]
     if status := build_labels(list(labels)):
         return status
     asked = Asked(tuple(labels), Path.cwd())
@@ -81,10 +84,13 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
     patterns = [aim.label for aim in prepared.graph.aims]
     results = {}
     for variation in variations:
-        print(f"{variation.name}: {len(actions)} actions again", flush=True)
-        now = run_again(prepared.root, variation, patterns, baseline)
-        results[variation.name] = compared(variation, actions, baseline, now)
-        tell(variation, results[variation.name], prepared.memory)
+        again = {id: action for id, action in actions.items() if variation.runs(action)}
+        print(f"{variation.name}: {len(again)} actions again", flush=True)
+        for sentence in variation.lacking():
+            print(f"  {sentence}", flush=True)
+        now = run_again(prepared.root, variation, patterns, baseline, list(again))
+        results[variation.name] = compared(again, baseline, now)
+        tell(results[variation.name], prepared.memory)
     scores = score(results)
     for rule, counted in scores.items():
         told = ", ".join(f"{name} {same} of {of}" for name, (same, of) in counted.items())
@@ -104,9 +110,7 @@ def _in_toolchains(prepared: Prepared) -> dict[str, Action]:
     return {action.id: action for aim in graph.aims for action in graph.closure(aim.label) if action.toolchain}
 
 
-def compared(
-    variation: Variation, actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]
-) -> list[Again]:
+def compared(actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]) -> list[Again]:
     """What each action made then and now."""
     from megbuild.release.score import Again
 
@@ -120,7 +124,7 @@ def compared(
     return found
 
 
-def tell(variation: Variation, found: Sequence[Again], memory: Memory) -> None:
+def tell(found: Sequence[Again], memory: Memory) -> None:
     """Print all differing outputs with their differences."""
     from megbuild.release.difference import difference, diffoscope
 
@@ -139,19 +143,27 @@ def tell(variation: Variation, found: Sequence[Again], memory: Memory) -> None:
 
 
 def run_again(
-    root: Path, variation: Variation, labels: Sequence[str], baseline: Mapping[str, Outputs]
+    root: Path, variation: Variation, labels: Sequence[str], baseline: Mapping[str, Outputs], ids: Sequence[str]
 ) -> dict[str, Outputs | str]:
     """Run the actions again in a copy of the workspace, in a process of its own; what each made, or why it failed."""
     from megbuild.declare.rules import builtin_rules_folder
-    from megbuild.release.variations import copy, settle
+    from megbuild.release import elsewhere
+    from megbuild.release.variations import copy, settle, size
     from megbuild.store.digests import Digest
     from megbuild.store.places import CACHE_VARIABLE, cache_folder
 
-    with tempfile.TemporaryDirectory(prefix=f"megbuild check {variation.name} ") as temporary:
+    where = elsewhere.memory(size(root, builtin_rules_folder())) if variation.in_memory else None
+    with tempfile.TemporaryDirectory(prefix=f"megbuild check {variation.name} ", dir=where) as temporary:
         folder = copy(root, Path(temporary, "elsewhere", "ws"), builtin_rules_folder())
         spec, answer = Path(temporary, "spec.json"), Path(temporary, "answer.json")
         wanted = {id: {path: [d.sha256, d.size] for path, d in outputs.items()} for id, outputs in baseline.items()}
-        said = {"labels": list(labels), "baseline": wanted, "inside": dict(variation.inside), "jobs": variation.jobs}
+        inside, shown, outside = dict(variation.inside), [], dict(variation.outside)
+        if variation.days and (library := elsewhere.clock()):
+            inside |= elsewhere.preloaded(library, variation.days)
+            outside |= elsewhere.preloaded(library, variation.days)
+            shown.append(str(library.parent))
+        said = {"labels": list(labels), "baseline": wanted, "again": list(ids), "jobs": variation.jobs}
+        said |= {"inside": inside, "shown": shown, "through": variation.through()}
         spec.write_text(json.dumps(said))
         home = Path(temporary, "home")
         home.mkdir()
@@ -160,7 +172,7 @@ def run_again(
         done = subprocess.run(
             [*command, "-m", "megbuild.cli.again", str(spec), str(answer)],
             cwd=folder,
-            env={**environment, **variation.outside},
+            env={**environment, **outside},
             preexec_fn=settle(variation),
             check=False,
         )

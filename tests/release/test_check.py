@@ -32,9 +32,13 @@ def checked(toy: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The toy, whose actions run again in this process."""
 
     def here(
-        root: Path, variation: variations.Variation, labels: Sequence[str], baseline: Mapping[str, Outputs]
+        root: Path,
+        variation: variations.Variation,
+        labels: Sequence[str],
+        baseline: Mapping[str, Outputs],
+        ids: Sequence[str],
     ) -> Mapping[str, Outputs | str]:
-        return again(root, labels, baseline, variation.inside, variation.jobs)
+        return again(root, labels, baseline, ids, variation.inside, variation.jobs)
 
     monkeypatch.chdir(toy.root)
     monkeypatch.setattr(command, "run_again", here)
