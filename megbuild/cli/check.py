@@ -42,6 +42,7 @@ class Check(Command):  # type: ignore[misc]
             "long": "write",
             "help": "write the scores to this file, as docs/reproducibility.md",
         },
+        {**_TEXT, "name": "json", "long": "json", "help": "write the scores to this file as JSON"},
     )
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
@@ -55,10 +56,10 @@ class Check(Command):  # type: ignore[misc]
         """Called by doit with the parsed command line; the exit status."""
         from megbuild.cli.guard import guarded
 
-        return guarded(lambda: _check(labels, params["only"], params["write"]))
+        return guarded(lambda: _check(labels, params["only"], params["write"], params["json"]))
 
 
-def _check(labels: Sequence[str], only: str, write: str) -> int:
+def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
     from megbuild.cli.build import build_labels
     from megbuild.pipeline import Asked, prepare
     from megbuild.release.score import page, score
@@ -74,13 +75,13 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
         return status
     asked = Asked(tuple(labels), Path.cwd())
     prepared = prepare(asked, _say)
-    if lost := [id for id in _in_toolchains(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
+    if lost := [id for id in _all(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
         prepared.forget(lost)
         if status := build_labels(list(labels)):
             return status
         prepared = prepare(asked, _say)
-    actions = _in_toolchains(prepared)
-    baseline = {id: prepared.memory.last_outputs(id) for id in actions}
+    baseline = {id: prepared.memory.last_outputs(id) for id in _all(prepared)}
+    actions = {id: action for id, action in _all(prepared).items() if action.toolchain}  # the core's own are pure
     patterns = [aim.label for aim in prepared.graph.aims]
     results = {}
     for variation in variations:
@@ -95,8 +96,11 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
     for rule, counted in scores.items():
         told = ", ".join(f"{name} {same} of {of}" for name, (same, of) in counted.items())
         print(f"{rule:<28} {told}")
+    if as_json:
+        Path(as_json).write_text(json.dumps(scores, indent=1) + "\n")
     if write:
-        Path(write).write_text(page(scores, variations, list(labels) or ["//..."], _processor()))
+        made_by = f"doit check {' '.join(labels or ['//...'])} --write {write}"
+        Path(write).write_text(page(scores, variations, made_by, processor()))
     return 1 if any(again.differing for found in results.values() for again in found) else 0
 
 
@@ -104,10 +108,10 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _in_toolchains(prepared: Prepared) -> dict[str, Action]:
-    """The actions that run in a toolchain, each after those it needs."""
+def _all(prepared: Prepared) -> dict[str, Action]:
+    """The actions of the labels, each after those it needs."""
     graph = prepared.graph
-    return {action.id: action for aim in graph.aims for action in graph.closure(aim.label) if action.toolchain}
+    return {action.id: action for aim in graph.aims for action in graph.closure(aim.label)}
 
 
 def compared(actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]) -> list[Again]:
@@ -117,10 +121,13 @@ def compared(actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now
     found = []
     for id, action in actions.items():
         told = now.get(id, "it was not run")
-        if isinstance(told, str):
-            found.append(Again(id, action.step, baseline[id], failure=told))
-        else:
-            found.append(Again(id, action.step, baseline[id], told))
+        rule = action.step
+        if rule == "measured":  # what it measures decides which runtime it drives
+            rule = (
+                f"{actions[action.products[0].action].step}, measured" if action.products[0].action in actions else rule
+            )
+        failure = told if isinstance(told, str) else ""
+        found.append(Again(id, rule, baseline[id], {} if isinstance(told, str) else told, failure))
     return found
 
 
@@ -185,7 +192,8 @@ def run_again(
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the kernel calls this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
