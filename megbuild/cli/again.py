@@ -19,7 +19,16 @@ def main(spec: Path, answer: Path) -> int:
     baseline = {
         id: {path: Digest(*entry) for path, entry in outputs.items()} for id, outputs in said["baseline"].items()
     }
-    made = again(Path.cwd(), said["labels"], baseline, said["inside"], said["jobs"])
+    made = again(
+        Path.cwd(),
+        said["labels"],
+        baseline,
+        said["again"],
+        said["inside"],
+        said["jobs"],
+        said["through"],
+        said["shown"],
+    )
     shown = {
         id: outputs if isinstance(outputs, str) else {path: [d.sha256, d.size] for path, d in outputs.items()}
         for id, outputs in made.items()
@@ -29,9 +38,16 @@ def main(spec: Path, answer: Path) -> int:
 
 
 def again(
-    start: Path, labels: Sequence[str], baseline: Mapping[str, Outputs], inside: Mapping[str, str], jobs: int
+    start: Path,
+    labels: Sequence[str],
+    baseline: Mapping[str, Outputs],
+    ids: Sequence[str],
+    inside: Mapping[str, str],
+    jobs: int,
+    through: Sequence[str] = (),
+    shown: Sequence[str] = (),
 ) -> dict[str, Outputs | str]:
-    """What each action of the baseline makes now, or why it fails. Nothing of it is recorded.
+    """What each of these actions makes now, or why it fails. Nothing of it is recorded.
 
     Each takes its inputs from the baseline, so an action that differs does not make those after it differ.
     """
@@ -46,7 +62,8 @@ def again(
 
     prepared = prepare(Asked(tuple(labels), start, variables=dict(inside)), say)
     graph = prepared.graph
-    run = runner(prepared, baseline, say)
+    run = runner(prepared, ids, say)
+    run.through, run.shown = through, shown
 
     def one(id: str) -> Outputs | str:
         if id not in graph.actions:
@@ -59,7 +76,7 @@ def again(
 
     try:
         with ThreadPoolExecutor(jobs) as pool:
-            return dict(zip(baseline, pool.map(one, baseline), strict=True))
+            return dict(zip(ids, pool.map(one, ids), strict=True))
     finally:
         run.stop()
 

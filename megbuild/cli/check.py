@@ -42,6 +42,7 @@ class Check(Command):  # type: ignore[misc]
             "long": "write",
             "help": "write the scores to this file, as docs/reproducibility.md",
         },
+        {**_TEXT, "name": "json", "long": "json", "help": "write the scores to this file as JSON"},
     )
 
     def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
@@ -55,10 +56,10 @@ class Check(Command):  # type: ignore[misc]
         """Called by doit with the parsed command line; the exit status."""
         from megbuild.cli.guard import guarded
 
-        return guarded(lambda: _check(labels, params["only"], params["write"]))
+        return guarded(lambda: _check(labels, params["only"], params["write"], params["json"]))
 
 
-def _check(labels: Sequence[str], only: str, write: str) -> int:
+def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
     from megbuild.cli.build import build_labels
     from megbuild.pipeline import Asked, prepare
     from megbuild.release.score import page, score
@@ -67,30 +68,39 @@ def _check(labels: Sequence[str], only: str, write: str) -> int:
     variations = [variation for variation in ALL if only in ("", variation.name)]
     if not variations:
         raise fail("MB401", f"doit check has no variation {only}", f"{', '.join(v.name for v in ALL)}")
+    if not all(variation.possible() for variation in variations):
+        print("Haswell and EPYC: not run, for want of qemu-x86_64 (Debian: qemu-user-static)")
+        variations = [variation for variation in variations if variation.possible()]
     if status := build_labels(list(labels)):
         return status
     asked = Asked(tuple(labels), Path.cwd())
     prepared = prepare(asked, _say)
-    if lost := [id for id in _in_toolchains(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
+    if lost := [id for id in _all(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
         prepared.forget(lost)
         if status := build_labels(list(labels)):
             return status
         prepared = prepare(asked, _say)
-    actions = _in_toolchains(prepared)
-    baseline = {id: prepared.memory.last_outputs(id) for id in actions}
+    baseline = {id: prepared.memory.last_outputs(id) for id in _all(prepared)}
+    actions = {id: action for id, action in _all(prepared).items() if action.toolchain}  # the core's own are pure
     patterns = [aim.label for aim in prepared.graph.aims]
     results = {}
     for variation in variations:
-        print(f"{variation.name}: {len(actions)} actions again", flush=True)
-        now = run_again(prepared.root, variation, patterns, baseline)
-        results[variation.name] = compared(variation, actions, baseline, now)
-        tell(variation, results[variation.name], prepared.memory)
+        again = {id: action for id, action in actions.items() if variation.runs(action)}
+        print(f"{variation.name}: {len(again)} actions again", flush=True)
+        for sentence in variation.lacking():
+            print(f"  {sentence}", flush=True)
+        now = run_again(prepared.root, variation, patterns, baseline, list(again))
+        results[variation.name] = compared(again, baseline, now)
+        tell(results[variation.name], prepared.memory)
     scores = score(results)
     for rule, counted in scores.items():
         told = ", ".join(f"{name} {same} of {of}" for name, (same, of) in counted.items())
         print(f"{rule:<28} {told}")
+    if as_json:
+        Path(as_json).write_text(json.dumps(scores, indent=1) + "\n")
     if write:
-        Path(write).write_text(page(scores, variations, list(labels) or ["//..."], _processor()))
+        made_by = f"doit check {' '.join(labels or ['//...'])} --write {write}"
+        Path(write).write_text(page(scores, variations, made_by, processor()))
     return 1 if any(again.differing for found in results.values() for again in found) else 0
 
 
@@ -98,29 +108,30 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _in_toolchains(prepared: Prepared) -> dict[str, Action]:
-    """The actions that run in a toolchain, each after those it needs."""
+def _all(prepared: Prepared) -> dict[str, Action]:
+    """The actions of the labels, each after those it needs."""
     graph = prepared.graph
-    return {action.id: action for aim in graph.aims for action in graph.closure(aim.label) if action.toolchain}
+    return {action.id: action for aim in graph.aims for action in graph.closure(aim.label)}
 
 
-def compared(
-    variation: Variation, actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]
-) -> list[Again]:
+def compared(actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]) -> list[Again]:
     """What each action made then and now."""
     from megbuild.release.score import Again
 
     found = []
     for id, action in actions.items():
         told = now.get(id, "it was not run")
-        if isinstance(told, str):
-            found.append(Again(id, action.step, baseline[id], failure=told))
-        else:
-            found.append(Again(id, action.step, baseline[id], told))
+        rule = action.step
+        if rule == "measured":  # what it measures decides which runtime it drives
+            rule = (
+                f"{actions[action.products[0].action].step}, measured" if action.products[0].action in actions else rule
+            )
+        failure = told if isinstance(told, str) else ""
+        found.append(Again(id, rule, baseline[id], {} if isinstance(told, str) else told, failure))
     return found
 
 
-def tell(variation: Variation, found: Sequence[Again], memory: Memory) -> None:
+def tell(found: Sequence[Again], memory: Memory) -> None:
     """Print all differing outputs with their differences."""
     from megbuild.release.difference import difference, diffoscope
 
@@ -139,19 +150,27 @@ def tell(variation: Variation, found: Sequence[Again], memory: Memory) -> None:
 
 
 def run_again(
-    root: Path, variation: Variation, labels: Sequence[str], baseline: Mapping[str, Outputs]
+    root: Path, variation: Variation, labels: Sequence[str], baseline: Mapping[str, Outputs], ids: Sequence[str]
 ) -> dict[str, Outputs | str]:
     """Run the actions again in a copy of the workspace, in a process of its own; what each made, or why it failed."""
     from megbuild.declare.rules import builtin_rules_folder
-    from megbuild.release.variations import copy, settle
+    from megbuild.release import elsewhere
+    from megbuild.release.variations import copy, settle, size
     from megbuild.store.digests import Digest
     from megbuild.store.places import CACHE_VARIABLE, cache_folder
 
-    with tempfile.TemporaryDirectory(prefix=f"megbuild check {variation.name} ") as temporary:
+    where = elsewhere.memory(size(root, builtin_rules_folder())) if variation.in_memory else None
+    with tempfile.TemporaryDirectory(prefix=f"megbuild check {variation.name} ", dir=where) as temporary:
         folder = copy(root, Path(temporary, "elsewhere", "ws"), builtin_rules_folder())
         spec, answer = Path(temporary, "spec.json"), Path(temporary, "answer.json")
         wanted = {id: {path: [d.sha256, d.size] for path, d in outputs.items()} for id, outputs in baseline.items()}
-        said = {"labels": list(labels), "baseline": wanted, "inside": dict(variation.inside), "jobs": variation.jobs}
+        inside, shown, outside = dict(variation.inside), [], dict(variation.outside)
+        if variation.days and (library := elsewhere.clock()):
+            inside |= elsewhere.preloaded(library, variation.days)
+            outside |= elsewhere.preloaded(library, variation.days)
+            shown.append(str(library.parent))
+        said = {"labels": list(labels), "baseline": wanted, "again": list(ids), "jobs": variation.jobs}
+        said |= {"inside": inside, "shown": shown, "through": variation.through()}
         spec.write_text(json.dumps(said))
         home = Path(temporary, "home")
         home.mkdir()
@@ -160,7 +179,7 @@ def run_again(
         done = subprocess.run(
             [*command, "-m", "megbuild.cli.again", str(spec), str(answer)],
             cwd=folder,
-            env={**environment, **variation.outside},
+            env={**environment, **outside},
             preexec_fn=settle(variation),
             check=False,
         )
@@ -173,7 +192,8 @@ def run_again(
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the kernel calls this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -36,6 +36,16 @@ from megbuild.errors import Location, MegbuildError, Problem, fail
 PLATFORM = "linux-x86_64"
 """The one platform that the locks are made for."""
 
+SAME_EVERYWHERE = {
+    "DNNL_MAX_CPU_ISA": "AVX2",  # oneDNN, by its two names
+    "MKL_CBWR": "COMPATIBLE",  # the one mode of MKL whose results are the same on processors of all makers
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",  # NumPy's own loops
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",  # the BLAS of NumPy
+}
+"""Variables of every action, unless its toolchain says otherwise: numeric libraries do not choose their instructions by
+the processor that they find, so that results are the same on all that have AVX2 and FMA (docs/adr/0027)."""
+
 _LAYOUT = "megbuild toolchain 1"
 """Raised when environments are put together in another way: every digest changes with it."""
 
@@ -119,7 +129,7 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
     chain = list(_chain(name, known))
     folder, top = chain[0]
     locks, site, code = [], [], []
-    environment: dict[str, str] = {}
+    environment = dict(SAME_EVERYWHERE)
     settings: dict[str, Any] = {}
     native: list[Native] = []
     build: dict[str, dict[str, dict[str, str]]] = {}

@@ -13,6 +13,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import tomli
+
 from megbuild.declare import toolchains as declared
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, Location, MegbuildError, fail
@@ -120,10 +122,47 @@ def _compiled(
         arguments += [argument for package in sorted(omitted) for argument in ("--no-emit-package", package)]
         try:
             uv.run([*arguments, str(requirements.absolute())], Path(scratch))
+            text = _one_file_each(_without_notes(output.read_text()), python, sources, Path(scratch))
         except uv.UvFailure as failure:
             raise _explained(failure, requirements, place, constraints) from None
         header = _HEADER.format(source=requirements.name, python=python, beside=beside)
-        return header + _without_notes(output.read_text())
+        return header + text
+
+
+def _one_file_each(text: str, python: str, sources: Sequence[str], scratch: Path) -> str:
+    """A lock whose packages have the hash of one file each, the one for this Python and platform.
+
+    What is installed then follows from the lock alone, not from the machine: provenance names it by its digest.
+    """
+    whole, output = scratch / "whole.txt", scratch / "pylock.toml"
+    whole.write_text(text)
+    arguments = ["pip", "compile", "--quiet", "--no-deps", "--no-header", "--format", "pylock.toml"]
+    arguments += ["--python-version", python, "--python-platform", _PLATFORM, "--python", interpreters.find(python)]
+    uv.run([*arguments, "--output-file", str(output), str(whole)], scratch)
+    chosen: dict[str, str] = {}
+    for package in tomli.loads(output.read_text()).get("packages", []):
+        name = declared.normalised(package["name"])
+        from_source = name in map(declared.normalised, sources)
+        files = [package["sdist"]] if from_source else sorted(package.get("wheels", []), key=_how_special)
+        if files:
+            chosen[name] = files[0]["hashes"]["sha256"]
+    blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", text)
+    return "".join(
+        _with_one(block, chosen.get(declared.normalised(re.split(r"[\[=]", block)[0]), "")) for block in blocks
+    )
+
+
+def _how_special(wheel: Mapping[str, str]) -> tuple[bool, bool, str]:
+    """The order in which wheels that all fit are preferred: for this platform, for this Python, by name."""
+    name = wheel.get("name") or wheel["url"].rpartition("/")[2]
+    return name.endswith("-any.whl"), "-abi3-" in name, name
+
+
+def _with_one(block: str, sha256: str) -> str:
+    """A package's lines of a lock with this hash only; as they are where it is none of theirs."""
+    if f"--hash=sha256:{sha256}" not in block or not sha256:
+        return block
+    return f"{block.splitlines()[0]}\n    --hash=sha256:{sha256}\n"
 
 
 def _without_notes(text: str) -> str:

@@ -57,6 +57,10 @@ class Local:
     require_sandbox: bool = False
     expected: Sequence[Action] = ()
     """The actions that may run, in the order of the graph: what they need is installed and started ahead."""
+    through: Sequence[str] = ()
+    """The program, with its options, that runs the interpreters of actions, such as an emulator of another processor."""
+    shown: Sequence[str] = ()
+    """Folders that actions see beside their toolchain."""
     zygotes: Zygotes = field(init=False)
     _installing: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -97,7 +101,7 @@ class Local:
 
     def _ended(self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path) -> Ending:
         """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
-        kind = _kind(action, self.toolchains[action.toolchain], toolchain)
+        kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
         self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
         modules = (path for path in now.staged if path.startswith("code/") and path.endswith(".py"))
@@ -122,6 +126,16 @@ class Local:
                     raise fail("MB406", f"{action.id}: {death}", "build again", status=FAILED) from None
         raise AssertionError("the loop returns or raises")
 
+    def _kind(self, action: Action, toolchain: Toolchain, there: Installed) -> Kind:
+        preload = () if self.through else tuple(toolchain.settings.get("preload", ()))
+        flags = _split(action.arguments[1:])[0]
+        of_sdks = (root for sdk in toolchain.sdks for root in sdks.roots(sdk))
+        readable = dict.fromkeys([*there.roots(), *of_sdks, *self.shown])
+        environment = tuple(_base(action, toolchain).items())
+        return Kind(
+            there.name, there.python, tuple(readable), flags, preload, environment, _limits(), tuple(self.through)
+        )
+
     def _start_others(self, first: Kind) -> None:
         """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
         with self._guard:
@@ -135,7 +149,7 @@ class Local:
         for action in expected:
             toolchain = self.toolchains.get(action.toolchain)
             if toolchain and (there := installed(toolchain, self.cache)):
-                kinds[_kind(action, toolchain, there)] = None
+                kinds[self._kind(action, toolchain, there)] = None
         others = [kind for kind in kinds if kind != first and kind.preload][: self.zygotes.most - 1]
         if others:
             threading.Thread(target=self.zygotes.start, args=(others,), daemon=True).start()
@@ -221,14 +235,6 @@ def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The interpreter's own flags, and what it runs."""
     flags = tuple(takewhile(lambda word: word.startswith("-") and word not in ("-c", "-m"), arguments))
     return flags, tuple(arguments[len(flags) :])
-
-
-def _kind(action: Action, toolchain: Toolchain, there: Installed) -> Kind:
-    preload = tuple(toolchain.settings.get("preload", ()))
-    flags = _split(action.arguments[1:])[0]
-    readable = dict.fromkeys([*there.roots(), *(root for sdk in toolchain.sdks for root in sdks.roots(sdk))])
-    environment = tuple(_base(action, toolchain).items())
-    return Kind(there.name, there.python, tuple(readable), flags, preload, environment, _limits())
 
 
 def _limits() -> Limits:

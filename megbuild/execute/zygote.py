@@ -62,6 +62,8 @@ class Kind:
     preload: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     limits: Limits
+    through: tuple[str, ...] = ()
+    """What runs the interpreters of actions; nothing is imported in advance then."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Zygote:
             "toolchain": toolchain, "interpreters": interpreters, "python": self.kind.python,
             "flags": self.kind.flags, "preload": self.kind.preload, "environment": dict(self.kind.environment),
             "limits": vars(self.kind.limits), "actions": str(self.actions), "control": theirs.fileno(),
-            "without": self.without,
+            "without": self.without, "through": self.kind.through,
         }  # fmt: skip
         command = [self.kind.python, "-I", "-S", "-B", "-c", _LAUNCH, str(_BOX.parent), json.dumps(asked)]
         with theirs, open(self.log, "wb") as output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from megbuild.graph.actions import Outputs
 from megbuild.release.variations import Variation
@@ -46,31 +47,57 @@ def score(results: Mapping[str, Iterable[Again]]) -> Scores:
     return {rule: table[rule] for rule in sorted(table)}
 
 
-def page(scores: Scores, variations: Sequence[Variation], labels: Sequence[str], processor: str) -> str:
-    """docs/reproducibility.md."""
-    head = [
+def together(tables: Iterable[Scores]) -> Scores:
+    """The scores of several checks as one."""
+    sums: dict[str, dict[str, tuple[int, int]]] = {}
+    for table in tables:
+        for rule, counted in table.items():
+            for variation, (same, of) in counted.items():
+                before = sums.setdefault(rule, {}).get(variation, (0, 0))
+                sums[rule][variation] = (before[0] + same, before[1] + of)
+    return {rule: sums[rule] for rule in sorted(sums)}
+
+
+def page(
+    scores: Scores,
+    variations: Sequence[Variation],
+    made_by: str,
+    processor: str,
+    without: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """docs/reproducibility.md. ``without`` says of each rule that has no row why it was not run."""
+    lines = [
         "# Reproducibility",
         "",
-        f"Made by `doit check {' '.join(labels)} --write docs/reproducibility.md` on {processor}.",
+        f"Made by `{made_by}` on {processor}.",
         "",
         "Every action is run again from the same inputs in each of the variations below, and every file that it made is compared",
-        "bit by bit. The numbers are outputs that came out the same, of how many.",
+        'bit by bit. The numbers are outputs that came out the same, of how many. "expected" is what the reference gives, "measured" what',
+        "the runtime of a format gives, with its closeness to that in nine digits.",
         "",
         "| rule | " + " | ".join(variation.name for variation in variations) + " |",
         "|---|" + "---|" * len(variations),
     ]
-    rows = []
     for rule, counted in scores.items():
         cells = (counted.get(variation.name) for variation in variations)
-        rows.append(f"| {rule} | " + " | ".join(f"{cell[0]} of {cell[1]}" if cell else "" for cell in cells) + " |")
-    tail = ["", "## What was varied", ""]
+        lines.append(f"| {rule} | " + " | ".join(f"{cell[0]} of {cell[1]}" if cell else "" for cell in cells) + " |")
+    if without:
+        lines += ["", "## Rules that were not run", "", "| rule | why |", "|---|---|"]
+        lines += [f"| {rule} | {why} |" for rule, why in sorted(without.items())]
+    lines += ["", "## What was varied", ""]
     for variation in variations:
-        tail += [f"**{variation.name}**", "", *(f"- {what}" for what in variation.what), ""]
-    tail += [
-        "The switches of SIMD do not make this processor another one. A rule that only rewrites (tm, mge, onnx, tflite, caffe)",
-        "computes nothing that they could change. What computes may change with them: MKL's switch, for one, changes the last",
-        "bits of what MegEngine's .mge and .tm answer, and with them expected results and measures. MegEngine 1.13 also has",
-        "kernels that follow the processor and take no switch. So weights, expected results and measures are known to be the",
-        "same on processors of one kind only; an artifact that is made from weights that are kept is the same on all.",
-    ]
-    return "\n".join([*head, *rows, *tail]) + "\n"
+        lines += [f"**{variation.name}**", "", *(f"- {what}" for what in (*variation.what, *variation.lacking())), ""]
+    return "\n".join([*lines, *ACROSS]) + "\n"
+
+
+ACROSS = (
+    "## What holds across processors",
+    "",
+    "On x86-64 processors with AVX2 and FMA, of all makers: artifacts, expected results, weights trained on the CPU, and what the",
+    "runtimes of MegEngine measure are the same bits. Every toolchain fixes what MKL, oneDNN, OpenBLAS and NumPy would choose by the",
+    "processor ([adr/0027-same-on-all-processors.md](adr/0027-same-on-all-processors.md)), and Haswell and EPYC are emulated by QEMU to see that it",
+    "holds for what takes no switch: MegEngine's own kernels, and onnxruntime, which has others for AVX-512 and so measures an ONNX file",
+    "with other last digits there. Verdicts have not differed, their last digits may. Weights are not trained on emulated processors.",
+    "Without AVX2 MegEngine's depthwise convolution adds in another order: nothing is claimed for such processors, nor for the mathematical",
+    "functions of another version of the C library, which is the machine's own.",
+)

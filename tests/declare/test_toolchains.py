@@ -44,7 +44,7 @@ def test_what_is_extended_comes_first(rules):
     assert described.locks == (str(folder / "lower/requirements.lock"), str(folder / "upper/requirements.lock"))
     assert described.site == (str(folder / "lower/site"), str(folder / "upper/site"))
     assert described.code == (str(folder / "upper"),)
-    assert dict(described.environment) == {"A": "lower", "B": "upper"}
+    assert dict(described.environment) == {**toolchains.SAME_EVERYWHERE, "A": "lower", "B": "upper"}
     assert described.settings["preload"] == ["numpy"]
     installation = toolchains.installation(described)
     assert installation.build == {"old": {"install": {"targets": "none"}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -73,10 +74,51 @@ def test_a_release_is_the_same_everywhere_and_proves_itself(tmp_path: Path) -> N
     assert said.returncode == 1 and "gate.mge is not the file of the release" in said.stderr
 
 
+MORE = """
+[models.gate.outputs.onnx]
+[models.gate.outputs.tflite]
+[models.gate.outputs.caffe]
+"""
+
+
+def test_a_receiver_runs_every_format_that_has_a_runtime(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    shutil.copytree(
+        REPOSITORY / "examples" / "release", root, ignore=shutil.ignore_patterns("out", ".megbuild", "dist")
+    )
+    with (root / "MODELS.toml").open("a") as file:
+        file.write(MORE)
+    space = Workspace(root, _cache(tmp_path / "cache"))
+    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "-m", "x")):
+        space.git(*words)
+    made = space.doit("release", "gate", "--to", str(tmp_path / "to"))
+    assert made.status == 0, made.text
+    folder = unpack(tmp_path / "to/gate-1.0.0.tar.zst", tmp_path / "received")
+    said = outside(space, folder)
+    assert said.returncode == 0, said.stderr
+    for name in ("server", "onnx", "tflite", "caffe"):
+        assert f"//:gate@{name} runs: lowest cosine 1.000000" in said.stdout, said.stdout
+    assert "//:gate@rk3588 was not run: its simulator reads ONNX" in said.stdout
+
+    results = folder / "golden/gate/results/scores.npy"
+    content = bytearray(results.read_bytes())
+    content[-16:] = bytes(16)  # the last sample's scores are 0: no artifact gives that
+    results.write_bytes(content)
+    sums = folder / "SHA256SUMS"
+    lines = [line for line in sums.read_text().splitlines() if not line.endswith("results/scores.npy")]
+    lines.append(f"{hashlib.sha256(content).hexdigest()}  golden/gate/results/scores.npy")
+    sums.write_text("".join(f"{line}\n" for line in lines))
+    said = outside(space, folder)
+    assert said.returncode == 1 and "scores has cosine 0.000000" in said.stderr, said.stderr
+
+
 def outside(space: Workspace, folder: Path) -> subprocess.CompletedProcess[str]:
-    """verify.py with the Python of a toolchain, which has MegEngine Lite and no megbuild."""
+    """verify.py with the Python of a toolchain, which has every runtime and no megbuild."""
+    code = (
+        "import sys, importlib.util as u; has = lambda name: bool(u.find_spec(name)); "
+        "sys.exit(not all(map(has, ('megenginelite', 'onnxruntime', 'tflite_runtime', 'cv2'))) or has('megbuild'))"
+    )
     for python in sorted((space.cache / "toolchains").glob("*/bin/python")):
-        code = "import sys, importlib.util as u; sys.exit(not u.find_spec('megenginelite') or bool(u.find_spec('megbuild')))"
         if subprocess.run([python, "-I", "-c", code], check=False).returncode == 0:
             return subprocess.run([python, "-I", folder / "verify.py"], capture_output=True, text=True, check=False)
-    raise AssertionError("no toolchain has MegEngine Lite")
+    raise AssertionError("no toolchain has all runtimes")

@@ -1,14 +1,18 @@
 """Locking a user's packages on top of a toolchain: real uv, wheels made here, no network."""
 
 import hashlib
+import re
+import shutil
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from megbuild.declare import toolchains as declared
 from megbuild.errors import MegbuildError
 from megbuild.execute import environment_lock
+from megbuild.release.packages import packages
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -133,3 +137,23 @@ def test_a_toolchain_s_own_lock_leaves_out_what_it_says(workplace):
     (folder / "requirements.in").write_text("tool\narray==1.0\n")
     assert environment_lock.lock_toolchain("base", known, lambda line: None) == (folder / "requirements.lock",)
     assert declared.pins(folder / "requirements.lock") == {"array": "1.0", "tool": "1.0"}
+
+
+def test_a_lock_has_the_hash_of_one_file_each(workplace):
+    """A package with files for several platforms: the one for ours, and not the one for every platform."""
+    index = workplace / "index"
+    anywhere = index / "threads-1.0-py3-none-any.whl"
+    files = [index / f"threads-1.0-py3-none-{name}.whl" for name in ("manylinux_2_17_x86_64", "win_amd64")]
+    for path in files:
+        shutil.copyfile(anywhere, path)
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(f"threads/{path.stem}.py", "")
+    text = lock(workplace, "threads\n").read_text()
+    assert re.findall("sha256:([0-9a-f]+)", text) == [hashlib.sha256(files[0].read_bytes()).hexdigest()]
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2]).glob("[er]*/**/requirements.lock")), ids=str)
+def test_every_lock_of_this_repository_has_one_hash_each(path):
+    """So that provenance names what was installed by its digest: after a change ``doit toolchain lock NAME``."""
+    several = [package.url for package in packages(path.read_text()) if len(package.sha256) != 1]
+    assert not several, f"{path}: doit toolchain lock {path.parent.name}"

@@ -32,9 +32,13 @@ def checked(toy: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The toy, whose actions run again in this process."""
 
     def here(
-        root: Path, variation: variations.Variation, labels: Sequence[str], baseline: Mapping[str, Outputs]
+        root: Path,
+        variation: variations.Variation,
+        labels: Sequence[str],
+        baseline: Mapping[str, Outputs],
+        ids: Sequence[str],
     ) -> Mapping[str, Outputs | str]:
-        return again(root, labels, baseline, variation.inside, variation.jobs)
+        return again(root, labels, baseline, ids, variation.inside, variation.jobs)
 
     monkeypatch.chdir(toy.root)
     monkeypatch.setattr(command, "run_again", here)
@@ -42,7 +46,7 @@ def checked(toy: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def check(*labels: str, only: str = "", write: str = "") -> int:
-    return command.Check().execute({"only": only, "write": write}, list(labels))
+    return command.Check().execute({"only": only, "write": write, "json": ""}, list(labels))
 
 
 def test_what_is_the_same_scores_n_of_n(checked: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +178,7 @@ def test_scores_and_their_page() -> None:
     found = [Again("1", "onnx", {"x": a, "y": a}, {"x": a, "y": b}), Again("2", "mge", {"x": a}, failure="broke")]
     table = score({"environment": found})
     assert table == {"mge": {"environment": (0, 1)}, "onnx": {"environment": (1, 2)}}
-    assert "| onnx | 1 of 2 |" in page(table, [variations.ENVIRONMENT], ["//..."], "a processor")
+    assert "| onnx | 1 of 2 |" in page(table, [variations.ENVIRONMENT], "doit check", "a processor")
 
 
 def test_the_page_in_docs_is_of_these_variations_and_all_n_of_n() -> None:

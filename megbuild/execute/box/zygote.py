@@ -246,7 +246,8 @@ class _Zygote:
     def _run(self, request: dict[str, Any], compiled: dict[str, CodeType], work: str) -> int:
         environment, arguments = request["environment"], request["arguments"]
         if not self.ready or not arguments[0].endswith(".py") or warm.clash(self.modules, work):
-            os.execve(sys.executable, [sys.executable, *request["flags"], *arguments], environment)
+            command = [*self.told["through"], sys.executable, *request["flags"], *arguments]
+            os.execve(command[0], command, environment)
         os.environ.clear()
         os.environ.update(environment)
         for name in self.own:
