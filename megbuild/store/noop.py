@@ -7,8 +7,8 @@ up to date. Whatever is wrong with the note, the answer is "not known" and the b
 A note is one file that this machine wrote for itself, so its numbers are native::
 
     head, checksum of the facts, their length
-    facts          marshal: selection, summary, outputs, environment, absent paths, how many are present, bytes of their names,
-                   checksum and bytes of the tail
+    facts          marshal: selection, summary, outputs, environment, absent paths, runs, how many are present, bytes of their
+                   names, checksum and bytes of the tail
     lengths        of every present path with its closing zero, two bytes each
     stamps         six columns of eight bytes each: inode, size, seconds and nanoseconds of mtime, the same of ctime
     paths          zero-terminated
@@ -30,19 +30,15 @@ if TYPE_CHECKING:
     Looker = str | tuple[str, ...]
     """For which models a path was looked at, or for none; the empty text: for the workspace as a whole."""
 
-_HEAD = b"megbuild fresh 2\n"
+_HEAD = b"megbuild fresh 3\n"
 _MARSHAL = 4
 """The version of the marshal format that every supported Python reads."""
 _START = len(_HEAD) + 12
 _SECOND = 1_000_000_000
-_COLUMNS = (1, 6, 11, 12, 13, 14)
-"""Where inode, size, mtime and ctime stand in C's ``struct stat``, in words; checked before it is relied on."""
-_RECORD = 128
-"""Bytes from one ``struct stat`` to the next: each is longer, but what it has beyond is of no use."""
-_CHUNK = 4096
-"""Files whose stamps are compared at a time: their records stay in the processor's cache."""
 _FEW = 4000
 """Fewer files are looked at sooner by os.stat than the C library is loaded."""
+_MANY = 64
+"""Paths below one folder, one after the other, for which it is worth while to go there."""
 
 
 class Note:
@@ -66,10 +62,13 @@ class Note:
         self.outputs: int
         self.environment: dict[str, str | None]
         self.absent: list[str]
+        self.runs: list[tuple[str, int]]
+        """The present paths in order: a folder that all of so many lie below, the empty one for any."""
         self.count: int
-        self.selection, self.summary, self.outputs, self.environment, self.absent, self.count, named, *tail = (
-            marshal.loads(facts)
+        self.selection, self.summary, self.outputs, self.environment, self.absent, self.runs, *shapes = marshal.loads(
+            facts
         )
+        self.count, named, *tail = shapes
         self._tail_checksum, tail_length = tail
         view = memoryview(content)
         start = _START + length
@@ -176,7 +175,7 @@ def look(workspace: str, selection: str) -> Looked | None:
         here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.chdir(workspace)  # so that the kernel has less to walk for every path
-            return Looked(note, _moved(note), [path for path in note.absent if os.path.lexists(path)])
+            return Looked(note, _moved(note, workspace), [path for path in note.absent if os.path.lexists(path)])
         finally:
             os.fchdir(here)
             os.close(here)
@@ -241,9 +240,24 @@ def encode(
     declared = {path: tuple(sorted(names)) for path, names in declaring.items()}
     tail = marshal.dumps((list(numbers), _packed(given, 4), declared), _MARSHAL)
     shapes = (len(present), len(names), _checksum(tail), len(tail))
-    facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, *shapes), _MARSHAL)
+    runs = _runs(ordered[: len(present)])
+    facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, runs, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")
     return b"".join((start, facts, lengths, columns, names, tail))
+
+
+def _runs(paths: list[str]) -> list[tuple[str, int]]:
+    """See :attr:`Note.runs`; the folders are those at most two levels down."""
+    from itertools import groupby
+
+    runs: list[tuple[str, int]] = []
+    for folder, below in groupby(paths, lambda path: "/".join(path.split("/", 2)[:-1])):
+        count = sum(1 for _ in below)
+        if count < _MANY:
+            folder = ""
+        before = runs.pop()[1] if runs and runs[-1][0] == folder else 0
+        runs.append((folder, before + count))
+    return runs
 
 
 def _checksum(content: bytes) -> int:
@@ -265,10 +279,14 @@ def _signed(inode: int) -> int:
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
-def _moved(note: Note) -> list[int]:
+def _moved(note: Note, workspace: str) -> list[int]:
     """The positions of the present paths that do not look as noted. The workspace is the current folder."""
-    stat = _c_stat() if note.count > _FEW else None
-    return _moved_by_python(note) if stat is None else _moved_by_c(note, *stat)
+    if note.count > _FEW:
+        from megbuild.store.moved import moved
+
+        if (found := moved(note, workspace)) is not None:
+            return found
+    return _moved_by_python(note)
 
 
 def _moved_by_python(note: Note) -> list[int]:
@@ -289,68 +307,3 @@ def _moved_by_python(note: Note) -> list[int]:
         ):
             moved.append(number)
     return moved
-
-
-def _moved_by_c(note: Note, stat: Callable[[int, int], int], address: Callable[[bytearray], int]) -> list[int]:
-    """The same, without an object for any file: C's ``stat`` fills records that are compared column by column."""
-    from itertools import accumulate, islice
-
-    moved: list[int] = []
-    records = bytearray(_CHUNK * _RECORD + 256)
-    words = memoryview(records).cast("q")
-    begin = address(records)
-    base = address(note.content) + len(note.content) - len(note.names) - len(note.tail)
-    names = accumulate(note.lengths, initial=base)
-    for start in range(0, note.count, _CHUNK):
-        size = min(_CHUNK, note.count - start)
-        failed = list(map(stat, islice(names, size), range(begin, begin + size * _RECORD, _RECORD)))
-        now = [words[at : size * 16 : 16] for at in _COLUMNS]
-        seen = [column[start : start + size] for column in note.columns]
-        if now != seen or any(failed):
-            rows = zip(failed, zip(*now, strict=True), zip(*seen, strict=True), strict=True)
-            moved += [start + at for at, (status, new, old) in enumerate(rows) if status or new != old]
-    return moved
-
-
-def _c_stat() -> tuple[Callable[[int, int], int], Callable[[bytearray], int]] | None:
-    """C's ``stat(path, record)`` on addresses, and the address of a buffer; None where that is not to be had.
-
-    What ctypes is made of, because ctypes itself takes longer to load than this saves.
-    """
-    try:
-        import _ctypes
-
-        class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
-            _type_ = "i"
-
-        class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]
-            _type_ = "P"
-
-        class Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
-            _type_ = "b"
-
-        class One(_ctypes.Array):  # type: ignore[type-arg]
-            _type_ = Byte
-            _length_ = 1
-
-        class Stat(_ctypes.CFuncPtr):
-            _flags_ = 1 | 4  # C's calling convention, and without letting go of the interpreter: nobody waits for it
-            _restype_ = Int
-            _argtypes_ = (Pointer, Pointer)
-
-        def address(buffer: bytearray) -> int:
-            return _ctypes.addressof(One.from_buffer(buffer))
-
-        stat = Stat(_ctypes.dlsym(_ctypes.dlopen(None, 0), "stat"))  # type: ignore[arg-type]
-        record, path = bytearray(_RECORD + 256), bytearray(b".\0")
-        failed: int = stat(address(path), address(record))
-        words, here = memoryview(record).cast("q"), os.stat(".")
-        told = (
-            _signed(here.st_ino),
-            here.st_size,
-            *divmod(here.st_mtime_ns, _SECOND),
-            *divmod(here.st_ctime_ns, _SECOND),
-        )
-        return None if failed or tuple(words[at] for at in _COLUMNS) != told else (stat, address)
-    except (ImportError, AttributeError, OSError, TypeError, ValueError):
-        return None
