@@ -7,7 +7,6 @@ wrote is an error, not a silent override.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 
@@ -146,6 +145,8 @@ def _unknown(label: str, road: routes.Road, output: Output) -> list[Problem]:
     for name in output.options:
         if name in known:
             continue
+        import difflib
+
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"this road's options are: {', '.join(known) or 'none'}"
         way = " -> ".join(edge.name for edge in road) or "nothing to convert"

@@ -48,7 +48,7 @@ class Note:
         self.content = content
         self._paths: list[str] | None = None
         self._lookers: list[Looker] | None = None
-        self._loaded_tail: tuple[list[Looker], bytes, dict[str, tuple[str, ...]]] | None = None
+        self._loaded_tail: tuple[list[Looker], memoryview, dict[str, tuple[str, ...]]] | None = None
         self.identity = identity
         """Inode and time of change of its file: another note has another one."""
         if content[: len(_HEAD)] != _HEAD:
@@ -89,16 +89,19 @@ class Note:
             self._paths = os.fsdecode(bytes(self.names)).split("\0")[:-1]
         return self._paths
 
+    def path(self, at: int) -> str:
+        """One of them."""
+        end = sum(self.lengths[: at + 1])
+        return os.fsdecode(bytes(self.names[end - self.lengths[at] : end - 1]))
+
     def stamps(self) -> Iterator[tuple[int, ...]]:
         """Their stamps, as the columns have them."""
         return zip(*self.columns, strict=True)
 
     def moved(self, workspace: str, at: int) -> bool:
         """Whether the present path of that position does not look as noted."""
-        end = sum(self.lengths[: at + 1])
-        path = os.fsdecode(bytes(self.names[end - self.lengths[at] : end - 1]))
         try:
-            now = os.stat(os.path.join(workspace, path))
+            now = os.stat(os.path.join(workspace, self.path(at)))
         except OSError:
             return True
         return _row((now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino)) != tuple(
@@ -109,18 +112,24 @@ class Note:
         """For whom each path was looked at: the present ones in order, then the absent ones."""
         if self._lookers is None:
             lookers, numbers, _ = self._load_tail()
-            self._lookers = [lookers[number] for number in memoryview(numbers).cast("i")]
+            self._lookers = [lookers[number] for number in numbers]
         return self._lookers
+
+    def looker(self, at: int) -> Looker:
+        """One of them."""
+        lookers, numbers, _ = self._load_tail()
+        return lookers[numbers[at]]
 
     def declaring(self) -> dict[str, tuple[str, ...]]:
         """Of the folders in which only declarations matter: the names of what can hold one, sorted."""
         return self._load_tail()[2]
 
-    def _load_tail(self) -> tuple[list[Looker], bytes, dict[str, tuple[str, ...]]]:
+    def _load_tail(self) -> tuple[list[Looker], memoryview, dict[str, tuple[str, ...]]]:
         if self._loaded_tail is None:
             if _checksum(bytes(self.tail)) != self._tail_checksum:
                 raise ValueError("a damaged note")
-            self._loaded_tail = marshal.loads(self.tail)
+            lookers, numbers, declaring = marshal.loads(self.tail)
+            self._loaded_tail = lookers, memoryview(numbers).cast("i"), declaring
         return self._loaded_tail
 
 
@@ -139,8 +148,8 @@ class Looked:
 
     def folders(self) -> list[str]:
         """What has moved of the folders in which only declarations matter."""
-        declaring, paths = self.note.declaring(), self.note.paths()
-        return [path for path in (paths[at] for at in self.moved) if path in declaring]
+        declaring = self.note.declaring()
+        return [path for path in map(self.note.path, self.moved) if path in declaring]
 
     def models(self, declares: Callable[[str], Collection[str]]) -> set[str] | None:
         """The models that what has moved matters to; None when it may matter to all.
@@ -148,7 +157,7 @@ class Looked:
         ``declares`` tells which names in a folder can hold a declaration.
         """
         try:
-            lookers, declaring = self.note.lookers(), self.note.declaring()
+            declaring = self.note.declaring()
         except ValueError:
             return None
         if any(path in declaring for path in self.came):
@@ -158,7 +167,7 @@ class Looked:
         absent = [self.note.count + self.note.absent.index(path) for path in self.came]
         models: set[str] = set()
         for at in (*self.moved, *absent):
-            looker = lookers[at]
+            looker = self.note.looker(at)
             models.update((looker,) if isinstance(looker, str) else looker)
         return None if "" in models else models
 

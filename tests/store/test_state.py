@@ -309,16 +309,17 @@ def test_thousands_of_files_are_looked_at_in_three_ways(
     before = 0
     for _ in range(12):
         path = tmp_path / rng.choice(paths)
-        match rng.randrange(5):
-            case 0 if path.is_file():
+        what = rng.randrange(5)
+        if what == 0 and path.exists():
+            os.utime(path, ns=(7, rng.randrange(10**18)))
+        elif path.is_file():
+            if what == 1:
                 path.unlink()
-            case 1 if path.is_file():
+            elif what == 2:
                 path.write_text("longer")
-            case 2 if path.exists():
-                os.utime(path, ns=(7, rng.randrange(10**18)))
-            case 3 if path.is_file():
+            elif what == 3:
                 path.write_bytes(path.read_bytes())
-            case _ if path.is_file():
+            else:
                 other = path.with_name("other")
                 other.touch()
                 other.rename(path)
