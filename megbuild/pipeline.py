@@ -18,10 +18,10 @@ record       what was done is remembered, and told as one row per label
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -33,15 +33,7 @@ from megbuild.declare.models import Toolchain, Workspace
 from megbuild.declare.toolchains import with_environment
 from megbuild.declare.workspace import find
 from megbuild.errors import MegbuildError, Problem
-from megbuild.execute.builder import Builder, Done, Listener
-from megbuild.execute.delivered import delivered
-from megbuild.execute.failure import ActionFailed
-from megbuild.execute.local import Local
 from megbuild.execute.memory import Memory
-from megbuild.execute.publish import Publisher
-from megbuild.execute.record import UpToDate, record
-from megbuild.execute.report import Row, rows
-from megbuild.execute.withdraw import withdraw
 from megbuild.graph.analyse import Graph, analyse
 from megbuild.graph.check import check, without_sdk
 from megbuild.graph.code import Code
@@ -53,7 +45,13 @@ from megbuild.store.lock import acquire
 from megbuild.store.noop import Looked, Note, stands
 from megbuild.store.places import cache_folder, private_folder
 from megbuild.store.state import NO_REST, Rest
-from megbuild.verify.verdict import verdict
+
+if TYPE_CHECKING:  # a plan needs none of these: who executes and records imports them
+    from megbuild.execute.builder import Builder, Done, Listener
+    from megbuild.execute.failure import ActionFailed
+    from megbuild.execute.local import Local
+    from megbuild.execute.record import UpToDate
+    from megbuild.execute.report import Row
 
 _HERE = Path(__file__).parent
 CODE = Code(
@@ -64,10 +62,8 @@ CODE = Code(
     ),
 )
 """megbuild's own code that results depend on: a change of it is a change of the key."""
-CORE = {"verdict": verdict, "delivered": delivered}
-"""The steps that the core computes itself."""
 
-Schedule = Callable[[Mapping[str, Planned], Graph, Builder], Mapping[str, ActionFailed]]
+Schedule = Callable[[Mapping[str, Planned], Graph, "Builder"], Mapping[str, "ActionFailed"]]
 """Runs the stale actions by ``Builder.ensure``, each after those it needs; gives those that failed."""
 
 
@@ -233,11 +229,14 @@ def _with_variables(workspace: Workspace, variables: Mapping[str, str]) -> Works
 
 def _inside(path: str, root: str) -> str:
     """A path as it is told: relative to the workspace when it lies there."""
-    return os.path.relpath(path, root) if Path(path).is_relative_to(root) else path
+    return "." if path == root else path.removeprefix(root.rstrip("/") + "/")
 
 
 def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
     """Make what was asked for, and only what is stale of it."""
+    from megbuild.execute.record import record
+    from megbuild.execute.report import rows
+
     begun = time.monotonic()
     with acquire(private_folder(Path(find(asked.start))), listener.note):
         prepared = prepare(asked, listener.note)
@@ -260,6 +259,8 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
 
 def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> None:
     """Outputs that were asked for and are not declared any more go; a narrowed build follows no change of declarations."""
+    from megbuild.execute.withdraw import withdraw
+
     if prepared.note:
         return
     patterns = _patterns(prepared.workspace, asked)
@@ -281,12 +282,16 @@ def _used(graph: Graph) -> tuple[Toolchain, ...]:
 
 def _kept(prepared: Prepared) -> dict[str, Done]:
     """The actions that the plan found to be up to date: there was nothing to do for them."""
+    from megbuild.execute.builder import Done
+
     kept = (step for step in prepared.planned if step.decision.verb is Verb.KEEP)
     actions, memory = prepared.graph.actions, prepared.memory
     return {step.id: Done(actions[step.id], Verb.KEEP, (), memory.last_outputs(step.id), 0.0) for step in kept}
 
 
 def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
+    from megbuild.execute.record import UpToDate
+
     outputs = len(prepared.graph.aims) + prepared.others
     models = {aim.target.model.label for aim in prepared.graph.aims}
     rest = Rest.of(prepared.note, models) if prepared.note else NO_REST
@@ -301,14 +306,22 @@ def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
 def _builder(
     prepared: Prepared, todo: Mapping[str, Planned], listener: Listener, require_sandbox: bool = False
 ) -> Builder:
+    from megbuild.execute.builder import Builder
+    from megbuild.execute.delivered import delivered
+    from megbuild.execute.publish import Publisher
+    from megbuild.verify.verdict import verdict
+
     graph, memory = prepared.graph, prepared.memory
     local = runner(prepared, todo, listener.note, require_sandbox)
     publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
-    return Builder(graph, memory, local, CORE, publisher, listener)
+    core = {"verdict": verdict, "delivered": delivered}  # the steps that the core computes itself
+    return Builder(graph, memory, local, core, publisher, listener)
 
 
 def runner(prepared: Prepared, todo: Iterable[str], say: Callable[[str], None], require_sandbox: bool = False) -> Local:
     """What runs the actions of a build. ``todo`` are those that will run: it gets ready for them."""
+    from megbuild.execute.local import Local
+
     graph = prepared.graph
     return Local(
         prepared.root, private_folder(prepared.root), cache_folder(), prepared.memory.content, graph.toolchains, say,

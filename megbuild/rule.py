@@ -8,16 +8,16 @@ A rule says how one format is made from another. Its folder holds ``rule.py`` (t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 Scalar = str | int | float | bool
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option of a rule: its default, whose type is the option's type, and the values it may take.
 
     ``choices`` lists the values, ``range`` gives inclusive bounds of a number, ``help`` is one sentence for the docs.
@@ -58,8 +58,7 @@ def _refuses_nothing(options: Any) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """An edge ``consumes -> produces`` of the conversion graph.
 
     consumes, produces
@@ -111,10 +110,10 @@ class Rule:
     produces: str
     files: tuple[str, ...]
     toolchain: str
-    options: Mapping[str, Option] = field(default_factory=lambda: _NONE)
+    options: Mapping[str, Option] = _NONE
     needs: Callable[[Any], tuple[str, ...]] = _needs_nothing
     refuses: Callable[[Any], str] = _refuses_nothing
-    requires: Mapping[str, Mapping[str, Scalar]] = field(default_factory=lambda: _NONE)
+    requires: Mapping[str, Mapping[str, Scalar]] = _NONE
     run_toolchain: str = ""
     runs_on: tuple[str, ...] = ()
     worker: str = "worker.py"

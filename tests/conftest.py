@@ -19,6 +19,7 @@ import pytest
 
 from megbuild import pipeline
 from megbuild.cli.schedule import Scheduler
+from megbuild.execute import local
 from megbuild.execute.builder import Done, Ran
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.report import Row
@@ -264,7 +265,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     monkeypatch.setattr("megbuild.declare.rules.builtin_rules_folder", lambda: tmp_path / "builtin")
     write_files(tmp_path / "worker", {"__main__.py": ""})  # a fixed one: keys cover it
     monkeypatch.setattr(pipeline, "CODE", Code(str(tmp_path / "worker"), ()))
-    monkeypatch.setattr(pipeline, "Local", lambda *arguments: ToyRunner(toy, arguments[3]))
+    monkeypatch.setattr(local, "Local", lambda *arguments: ToyRunner(toy, arguments[3]))
     return toy
 
 

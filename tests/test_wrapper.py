@@ -81,6 +81,23 @@ def test_a_touched_lock_changes_nothing_and_a_changed_one_is_followed(checkout: 
     assert run("./doit", "--version", cwd=checkout).stderr == ""
 
 
+def test_the_loop_in_c_is_compiled_anew_when_it_changed_or_was_not_known(checkout: Path) -> None:
+    made = checkout / ".venv" / "megbuild"
+    library = made / "moved.so"
+    before = library.read_bytes()
+    source = checkout / "megbuild/store/moved.c"
+    source.write_text(source.read_text().replace("megbuild_moved(", "megbuild_other("))
+    assert READY in run("./doit", "--version", cwd=checkout).stderr
+    assert b"megbuild_other" in library.read_bytes() and b"megbuild_moved" not in library.read_bytes()
+    source.write_text(source.read_text().replace("megbuild_other(", "megbuild_moved("))
+    (made / "moved.c").unlink()  # as an environment of an older version
+    assert READY in run("./doit", "--version", cwd=checkout).stderr
+    assert library.read_bytes() == before
+    source.write_text("this does not compile\n")
+    done = run("./doit", "--version", cwd=checkout)
+    assert done.returncode == 0 and READY in done.stderr and not library.exists()
+
+
 def test_an_environment_that_was_not_finished_is_made_anew(checkout: Path) -> None:
     (checkout / ".venv" / "megbuild" / "root").unlink()
     shutil.rmtree(next((checkout / ".venv" / "lib").glob("python*/site-packages/rich")))

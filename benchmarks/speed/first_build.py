@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from megbuild import pipeline
+from megbuild.execute import local
 from megbuild.execute.builder import Builder, Done, Ran
 from megbuild.execute.failure import ActionFailed
 from megbuild.graph.actions import Action
@@ -73,7 +74,7 @@ def main() -> None:
     """Build, and print the cost."""
     os.fsync = os.fdatasync = lambda descriptor: None
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    pipeline.Local = lambda *given: Hashing(given[3], size)  # type: ignore[assignment, misc, return-value]
+    local.Local = lambda *given: Hashing(given[3], size)  # type: ignore[assignment, misc, return-value]
     marks = {"import": time.process_time()}
     prepare = pipeline.prepare
 

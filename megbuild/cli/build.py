@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from collections.abc import Mapping
@@ -125,8 +126,9 @@ def check_limits(params: Mapping[str, Any]) -> None:
 
 
 def collect_less() -> None:
-    """Look for garbage in cycles seldom: a graph is large, frozen, and needed to the end."""
+    """Look for garbage in cycles seldom: a graph is large, frozen, and needed to the end. Not at the end, either."""
     gc.set_threshold(100_000, 50, 1000)
+    atexit.register(gc.freeze)
 
 
 def build_labels(labels: list[str]) -> int:

@@ -8,13 +8,14 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from megbuild.execute.builder import Done
 from megbuild.graph.actions import Action
 from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Verb
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+    from megbuild.execute.builder import Done
 
 
 class Lines:

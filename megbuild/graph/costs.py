@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from statistics import fmean
+
+from msgspec import Struct
 
 from megbuild.graph.actions import CORE, Action
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """What one run of an action takes: wall ``seconds``, and at most this much ``memory`` in bytes."""
 
     seconds: float
@@ -38,7 +37,7 @@ def costs(actions: Mapping[str, Action], past: Callable[[str], Cost | None]) -> 
 def _like(others: list[Cost]) -> Cost:
     if not others:
         return UNKNOWN
-    return Cost(fmean(cost.seconds for cost in others), max(cost.memory for cost in others))
+    return Cost(sum(cost.seconds for cost in others) / len(others), max(cost.memory for cost in others))
 
 
 def urgency(actions: Mapping[str, Action], costs: Mapping[str, Cost]) -> dict[str, float]:

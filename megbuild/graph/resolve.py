@@ -10,7 +10,6 @@ for the step before it together.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 
@@ -206,6 +205,8 @@ def _unknown(label: str, road: routes.Road, spare: routes.Road, output: Output) 
     for name in output.options:
         if name in known:
             continue
+        import difflib
+
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"this road's options are: {', '.join(known) or 'none'}"
         way = " -> ".join(edge.name for edge in road) or "nothing to convert"

@@ -7,8 +7,8 @@ up to date. Whatever is wrong with the note, the answer is "not known" and the b
 A note is one file that this machine wrote for itself, so its numbers are native::
 
     head, checksum of the facts, their length
-    facts          marshal: selection, summary, outputs, environment, absent paths, how many are present, bytes of their names,
-                   checksum and bytes of the tail
+    facts          marshal: selection, summary, outputs, environment, absent paths, runs, how many are present, bytes of their
+                   names, checksum and bytes of the tail
     lengths        of every present path with its closing zero, two bytes each
     stamps         six columns of eight bytes each: inode, size, seconds and nanoseconds of mtime, the same of ctime
     paths          zero-terminated
@@ -30,19 +30,15 @@ if TYPE_CHECKING:
     Looker = str | tuple[str, ...]
     """For which models a path was looked at, or for none; the empty text: for the workspace as a whole."""
 
-_HEAD = b"megbuild fresh 2\n"
+_HEAD = b"megbuild fresh 3\n"
 _MARSHAL = 4
 """The version of the marshal format that every supported Python reads."""
 _START = len(_HEAD) + 12
 _SECOND = 1_000_000_000
-_COLUMNS = (1, 6, 11, 12, 13, 14)
-"""Where inode, size, mtime and ctime stand in C's ``struct stat``, in words; checked before it is relied on."""
-_RECORD = 128
-"""Bytes from one ``struct stat`` to the next: each is longer, but what it has beyond is of no use."""
-_CHUNK = 4096
-"""Files whose stamps are compared at a time: their records stay in the processor's cache."""
 _FEW = 4000
 """Fewer files are looked at sooner by os.stat than the C library is loaded."""
+_MANY = 64
+"""Paths below one folder, one after the other, for which it is worth while to go there."""
 
 
 class Note:
@@ -52,7 +48,7 @@ class Note:
         self.content = content
         self._paths: list[str] | None = None
         self._lookers: list[Looker] | None = None
-        self._loaded_tail: tuple[list[Looker], bytes, dict[str, tuple[str, ...]]] | None = None
+        self._loaded_tail: tuple[list[Looker], memoryview, dict[str, tuple[str, ...]]] | None = None
         self.identity = identity
         """Inode and time of change of its file: another note has another one."""
         if content[: len(_HEAD)] != _HEAD:
@@ -66,10 +62,13 @@ class Note:
         self.outputs: int
         self.environment: dict[str, str | None]
         self.absent: list[str]
+        self.runs: list[tuple[str, int]]
+        """The present paths in order: a folder that all of so many lie below, the empty one for any."""
         self.count: int
-        self.selection, self.summary, self.outputs, self.environment, self.absent, self.count, named, *tail = (
-            marshal.loads(facts)
+        self.selection, self.summary, self.outputs, self.environment, self.absent, self.runs, *shapes = marshal.loads(
+            facts
         )
+        self.count, named, *tail = shapes
         self._tail_checksum, tail_length = tail
         view = memoryview(content)
         start = _START + length
@@ -90,16 +89,19 @@ class Note:
             self._paths = os.fsdecode(bytes(self.names)).split("\0")[:-1]
         return self._paths
 
+    def path(self, at: int) -> str:
+        """One of them."""
+        end = sum(self.lengths[: at + 1])
+        return os.fsdecode(bytes(self.names[end - self.lengths[at] : end - 1]))
+
     def stamps(self) -> Iterator[tuple[int, ...]]:
         """Their stamps, as the columns have them."""
         return zip(*self.columns, strict=True)
 
     def moved(self, workspace: str, at: int) -> bool:
         """Whether the present path of that position does not look as noted."""
-        end = sum(self.lengths[: at + 1])
-        path = os.fsdecode(bytes(self.names[end - self.lengths[at] : end - 1]))
         try:
-            now = os.stat(os.path.join(workspace, path))
+            now = os.stat(os.path.join(workspace, self.path(at)))
         except OSError:
             return True
         return _row((now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino)) != tuple(
@@ -110,18 +112,24 @@ class Note:
         """For whom each path was looked at: the present ones in order, then the absent ones."""
         if self._lookers is None:
             lookers, numbers, _ = self._load_tail()
-            self._lookers = [lookers[number] for number in memoryview(numbers).cast("i")]
+            self._lookers = [lookers[number] for number in numbers]
         return self._lookers
+
+    def looker(self, at: int) -> Looker:
+        """One of them."""
+        lookers, numbers, _ = self._load_tail()
+        return lookers[numbers[at]]
 
     def declaring(self) -> dict[str, tuple[str, ...]]:
         """Of the folders in which only declarations matter: the names of what can hold one, sorted."""
         return self._load_tail()[2]
 
-    def _load_tail(self) -> tuple[list[Looker], bytes, dict[str, tuple[str, ...]]]:
+    def _load_tail(self) -> tuple[list[Looker], memoryview, dict[str, tuple[str, ...]]]:
         if self._loaded_tail is None:
             if _checksum(bytes(self.tail)) != self._tail_checksum:
                 raise ValueError("a damaged note")
-            self._loaded_tail = marshal.loads(self.tail)
+            lookers, numbers, declaring = marshal.loads(self.tail)
+            self._loaded_tail = lookers, memoryview(numbers).cast("i"), declaring
         return self._loaded_tail
 
 
@@ -140,8 +148,8 @@ class Looked:
 
     def folders(self) -> list[str]:
         """What has moved of the folders in which only declarations matter."""
-        declaring, paths = self.note.declaring(), self.note.paths()
-        return [path for path in (paths[at] for at in self.moved) if path in declaring]
+        declaring = self.note.declaring()
+        return [path for path in map(self.note.path, self.moved) if path in declaring]
 
     def models(self, declares: Callable[[str], Collection[str]]) -> set[str] | None:
         """The models that what has moved matters to; None when it may matter to all.
@@ -149,7 +157,7 @@ class Looked:
         ``declares`` tells which names in a folder can hold a declaration.
         """
         try:
-            lookers, declaring = self.note.lookers(), self.note.declaring()
+            declaring = self.note.declaring()
         except ValueError:
             return None
         if any(path in declaring for path in self.came):
@@ -159,7 +167,7 @@ class Looked:
         absent = [self.note.count + self.note.absent.index(path) for path in self.came]
         models: set[str] = set()
         for at in (*self.moved, *absent):
-            looker = lookers[at]
+            looker = self.note.looker(at)
             models.update((looker,) if isinstance(looker, str) else looker)
         return None if "" in models else models
 
@@ -176,7 +184,7 @@ def look(workspace: str, selection: str) -> Looked | None:
         here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.chdir(workspace)  # so that the kernel has less to walk for every path
-            return Looked(note, _moved(note), [path for path in note.absent if os.path.lexists(path)])
+            return Looked(note, _moved(note, workspace), [path for path in note.absent if os.path.lexists(path)])
         finally:
             os.fchdir(here)
             os.close(here)
@@ -241,9 +249,24 @@ def encode(
     declared = {path: tuple(sorted(names)) for path, names in declaring.items()}
     tail = marshal.dumps((list(numbers), _packed(given, 4), declared), _MARSHAL)
     shapes = (len(present), len(names), _checksum(tail), len(tail))
-    facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, *shapes), _MARSHAL)
+    runs = _runs(ordered[: len(present)])
+    facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, runs, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")
     return b"".join((start, facts, lengths, columns, names, tail))
+
+
+def _runs(paths: list[str]) -> list[tuple[str, int]]:
+    """See :attr:`Note.runs`; the folders are those at most two levels down."""
+    from itertools import groupby
+
+    runs: list[tuple[str, int]] = []
+    for folder, below in groupby(paths, lambda path: "/".join(path.split("/", 2)[:-1])):
+        count = sum(1 for _ in below)
+        if count < _MANY:
+            folder = ""
+        before = runs.pop()[1] if runs and runs[-1][0] == folder else 0
+        runs.append((folder, before + count))
+    return runs
 
 
 def _checksum(content: bytes) -> int:
@@ -265,10 +288,14 @@ def _signed(inode: int) -> int:
     return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
-def _moved(note: Note) -> list[int]:
+def _moved(note: Note, workspace: str) -> list[int]:
     """The positions of the present paths that do not look as noted. The workspace is the current folder."""
-    stat = _c_stat() if note.count > _FEW else None
-    return _moved_by_python(note) if stat is None else _moved_by_c(note, *stat)
+    if note.count > _FEW:
+        from megbuild.store.moved import moved
+
+        if (found := moved(note, workspace)) is not None:
+            return found
+    return _moved_by_python(note)
 
 
 def _moved_by_python(note: Note) -> list[int]:
@@ -289,68 +316,3 @@ def _moved_by_python(note: Note) -> list[int]:
         ):
             moved.append(number)
     return moved
-
-
-def _moved_by_c(note: Note, stat: Callable[[int, int], int], address: Callable[[bytearray], int]) -> list[int]:
-    """The same, without an object for any file: C's ``stat`` fills records that are compared column by column."""
-    from itertools import accumulate, islice
-
-    moved: list[int] = []
-    records = bytearray(_CHUNK * _RECORD + 256)
-    words = memoryview(records).cast("q")
-    begin = address(records)
-    base = address(note.content) + len(note.content) - len(note.names) - len(note.tail)
-    names = accumulate(note.lengths, initial=base)
-    for start in range(0, note.count, _CHUNK):
-        size = min(_CHUNK, note.count - start)
-        failed = list(map(stat, islice(names, size), range(begin, begin + size * _RECORD, _RECORD)))
-        now = [words[at : size * 16 : 16] for at in _COLUMNS]
-        seen = [column[start : start + size] for column in note.columns]
-        if now != seen or any(failed):
-            rows = zip(failed, zip(*now, strict=True), zip(*seen, strict=True), strict=True)
-            moved += [start + at for at, (status, new, old) in enumerate(rows) if status or new != old]
-    return moved
-
-
-def _c_stat() -> tuple[Callable[[int, int], int], Callable[[bytearray], int]] | None:
-    """C's ``stat(path, record)`` on addresses, and the address of a buffer; None where that is not to be had.
-
-    What ctypes is made of, because ctypes itself takes longer to load than this saves.
-    """
-    try:
-        import _ctypes
-
-        class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
-            _type_ = "i"
-
-        class Pointer(_ctypes._SimpleCData):  # type: ignore[type-arg]
-            _type_ = "P"
-
-        class Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
-            _type_ = "b"
-
-        class One(_ctypes.Array):  # type: ignore[type-arg]
-            _type_ = Byte
-            _length_ = 1
-
-        class Stat(_ctypes.CFuncPtr):
-            _flags_ = 1 | 4  # C's calling convention, and without letting go of the interpreter: nobody waits for it
-            _restype_ = Int
-            _argtypes_ = (Pointer, Pointer)
-
-        def address(buffer: bytearray) -> int:
-            return _ctypes.addressof(One.from_buffer(buffer))
-
-        stat = Stat(_ctypes.dlsym(_ctypes.dlopen(None, 0), "stat"))  # type: ignore[arg-type]
-        record, path = bytearray(_RECORD + 256), bytearray(b".\0")
-        failed: int = stat(address(path), address(record))
-        words, here = memoryview(record).cast("q"), os.stat(".")
-        told = (
-            _signed(here.st_ino),
-            here.st_size,
-            *divmod(here.st_mtime_ns, _SECOND),
-            *divmod(here.st_ctime_ns, _SECOND),
-        )
-        return None if failed or tuple(words[at] for at in _COLUMNS) != told else (stat, address)
-    except (ImportError, AttributeError, OSError, TypeError, ValueError):
-        return None

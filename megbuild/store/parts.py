@@ -82,31 +82,34 @@ def write_parts(path: Path, head: bytes, parts: Iterable[tuple[str, bytes]]) -> 
 class Table(MutableMapping[str, Value]):
     """A mapping whose entries lie in parts, by ``part_of`` their key; a part is fetched when one of them is asked for.
 
-    ``fetch`` gives the entries of a part as they are stored, nothing for a part that is not there; ``stored`` names
-    the parts that are. ``changed`` are the keys that were set or removed since it was last cleared.
+    ``fetch`` gives the entries of a part as they are stored, nothing for a part that is not there; ``stored`` gives
+    the names of those that are. ``changed`` are the keys that were set or removed since it was last cleared.
     """
 
     def __init__(
-        self, part_of: Callable[[str], str], fetch: Callable[[str], dict[str, Value]], stored: Iterable[str] = ()
+        self,
+        part_of: Callable[[str], str],
+        fetch: Callable[[str], dict[str, Value]],
+        stored: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self.part_of = part_of
         self.changed: set[str] = set()
         self.touched: set[str] = set()
         """The parts that differ from what is stored."""
         self._fetch = fetch
-        self._stored = set(stored)
+        self._stored = stored
         self._parts: dict[str, dict[str, Value]] = {}
 
     def part(self, name: str) -> dict[str, Value]:
         """The entries of one part."""
         found = self._parts.get(name)
         if found is None:  # two threads may fetch it: the first one to come is kept
-            found = self._parts.setdefault(name, self._fetch(name) if name in self._stored else {})
+            found = self._parts.setdefault(name, self._fetch(name))
         return found
 
     def names(self) -> list[str]:
         """The parts that there are."""
-        return list(self._stored | self._parts.keys())
+        return list({*self._stored(), *self._parts})
 
     def __getitem__(self, key: str) -> Value:
         return self.part(self.part_of(key))[key]

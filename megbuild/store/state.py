@@ -273,9 +273,9 @@ class State:
 
     # the stored parts
 
-    def _stored(self, kind: str) -> Iterator[str]:
+    def _stored(self, kind: str) -> Callable[[], Iterator[str]]:
         start = kind + " "
-        return (name[len(start) :] for name in self._parts or () if name.startswith(start))
+        return lambda: (name[len(start) :] for name in self._parts or () if name.startswith(start))
 
     def _fetched(self, kind: str) -> Callable[[str], dict[str, Any]]:
         return lambda name: self._fetch(f"{kind} {name}", _KINDS[kind]) or {}

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from megbuild import pipeline
+from megbuild.execute import local
 from megbuild.store import files, noop
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -64,7 +65,7 @@ class Build:
     def __init__(self, speed: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root, self.speed, self.monkeypatch = root, speed, monkeypatch
         monkeypatch.setenv("MEGBUILD_CACHE", str(root.parent / "cache"))
-        monkeypatch.setattr(pipeline, "Local", lambda *given: speed["first_build"].Hashing(given[3]))
+        monkeypatch.setattr(local, "Local", lambda *given: speed["first_build"].Hashing(given[3]))
         monkeypatch.setattr(os, "fsync", lambda descriptor: None)
         monkeypatch.setattr(os, "fdatasync", lambda descriptor: None)
         self.hashed: Counter[str] = Counter()

@@ -405,7 +405,7 @@ CASES: dict[str, tuple[Mapping[str, str], str]] = {
     ),
     "rule that fails": (
         {"rules/mine/rule.py": "from megbuild.rule import Rule\nRULE = Rule()\n"},
-        "rules/mine/rule.py:2: fails with TypeError: Rule.__init__() missing 4 required positional arguments: 'consumes', 'produces', 'files', and 'toolchain' [MB124]\n"
+        "rules/mine/rule.py:2: fails with TypeError: Missing required argument 'consumes' [MB124]\n"
         "  hint: it may import megbuild.rule only",
     ),
     "rule without RULE": (

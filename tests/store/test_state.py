@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megbuild.store import noop
+from megbuild.cli import environment
+from megbuild.store import moved, noop
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest, Stamp
 from megbuild.store.files import Files
@@ -259,28 +261,87 @@ def test_a_damaged_note_is_not_believed(tmp_path: Path) -> None:
         assert unchanged(str(tmp_path), "//...") is None
 
 
-def test_thousands_of_files_are_looked_at_by_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same answers, from another way of looking."""
-    (tmp_path / "vision").mkdir()
-    names = [f"vision/{number}.py" for number in range(noop._CHUNK + 100)]
-    for name in names:
-        (tmp_path / name).touch()
-    os.utime(tmp_path / names[2], ns=(-5, -5))  # before 1970
+def compiled(folder: Path) -> str:
+    """What ``./doit`` compiles."""
+    library = folder / "moved.so"
+    environment._compile(Path(moved.__file__).with_suffix(".c"), library)
+    assert library.is_file(), "this needs a C compiler"
+    return str(library)
+
+
+def test_thousands_of_files_are_looked_at_in_three_ways(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever happens to files and folders, each gives the same answer."""
+    library = compiled(tmp_path_factory.mktemp("library"))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    folders = ["a", "b/c", "b/c/d/e", "b/none", "", "out/é \udc80/x", str(elsewhere)]
+    paths = [f"{folder}/{number}".lstrip("/" if not folder else "") for folder in folders for number in range(700)]
+    paths += [f"few/{number}/x" for number in range(100)] + ["a", "b/c", "b", "out", f"../{elsewhere.name}/1"]
+    rng = random.Random(7)
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        if not (tmp_path / path).is_dir():
+            (tmp_path / path).touch()
+    os.utime(tmp_path / paths[2], ns=(-5, -5))  # before 1970
     state, files = State.load(tmp_path, pytest.fail), Files(tmp_path)
-    for name in [*names, "vision/none.py"]:
-        files.exists(name)
+    for path in [*paths, "a/none"]:
+        files.exists(path)
     assert state.remember("//...", "all up to date", 1, files, {})
-    assert unchanged(str(tmp_path), "//...") == "all up to date"
-    (tmp_path / names[3]).unlink()
-    (tmp_path / names[1]).write_text("longer")
-    os.utime(tmp_path / names[noop._CHUNK + 5], ns=(7, 7))
-    (tmp_path / "vision/none.py").touch()
-    looked = noop.look(str(tmp_path), "//...")
-    assert looked and [looked.note.paths()[at] for at in looked.moved] == [names[1], names[3], names[noop._CHUNK + 5]]
-    assert looked.came == ["vision/none.py"]
+    note = noop.read(str(tmp_path), "//...")
+    assert note and note.count == len(paths) > noop._FEW and [folder for folder, _ in note.runs] == [
+        "a", "b/c", "b/none", "", "out/é \udc80", "/".join(str(elsewhere).split("/")[:2]), "",
+    ]  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert noop._c_stat()
-    assert looked.moved == noop._moved_by_python(looked.note)
+
+    def answers() -> list[int]:
+        each = [
+            moved._moved(note, str(tmp_path), way)
+            for way in (moved.by_library(note, library), moved.by_stat(note))
+            if way
+        ]
+        assert len(each) == 2 and each[0] == each[1] == noop._moved_by_python(note)
+        looked = noop.look(str(tmp_path), "//...")
+        assert looked and looked.moved == each[0] and Path.cwd() == tmp_path
+        return each[0]
+
+    assert answers() == []
+    before = 0
+    for _ in range(12):
+        path = tmp_path / rng.choice(paths)
+        what = rng.randrange(5)
+        if what == 0 and path.exists():
+            os.utime(path, ns=(7, rng.randrange(10**18)))
+        elif path.is_file():
+            if what == 1:
+                path.unlink()
+            elif what == 2:
+                path.write_text("longer")
+            elif what == 3:
+                path.write_bytes(path.read_bytes())
+            else:
+                other = path.with_name("other")
+                other.touch()
+                other.rename(path)
+        assert len(answers()) >= before
+        before = len(answers())
+    assert before > 6
+    (tmp_path / "b").rename(tmp_path / "b2")  # the folder of many, and what lies below it
+    assert len(answers()) > 3 * 690
+    (tmp_path / "b").symlink_to("b2")
+    assert len(answers()) < 690
+    (tmp_path / "a/none").touch()
+    looked = noop.look(str(tmp_path), "//...")
+    assert looked and looked.came == ["a/none"]
+
+
+def test_a_library_that_cannot_be_used_is_none(tmp_path: Path) -> None:
+    state, files = workspace(tmp_path)
+    assert state.remember("//...", "all up to date", 1, files, {})
+    note = noop.read(str(tmp_path), "//...")
+    assert note and moved.by_library(note, str(tmp_path / "none.so")) is None
+    (tmp_path / "bad.so").write_bytes(b"not a library")
+    assert moved.by_library(note, str(tmp_path / "bad.so")) is None
 
 
 def test_the_fast_path_stands_alone(tmp_path: Path) -> None:
