@@ -18,6 +18,7 @@ record       what was done is remembered, and told as one row per label
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
