@@ -288,7 +288,7 @@ def _builder(
 ) -> Builder:
     graph, memory = prepared.graph, prepared.memory
     local = runner(prepared, todo, listener.note, require_sandbox)
-    publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
+    publisher = Publisher({aim.label: aim for aim in graph.aims if aim.target.declared}, memory)
     return Builder(graph, memory, local, CORE, publisher, listener)
 
 
