@@ -266,7 +266,6 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
         return
     patterns = _patterns(prepared.workspace, asked)
     declared = {str(label_of(model, output)) for model in prepared.workspace.models for output in model.outputs}
-    declared.update(aim.label for aim in prepared.graph.aims)
     withdraw(prepared.memory, declared, lambda text: any(p.matches(Label.parse(text)) for p in patterns), say)
 
 
@@ -314,7 +313,7 @@ def _builder(
 
     graph, memory = prepared.graph, prepared.memory
     local = runner(prepared, todo, listener.note, require_sandbox)
-    publisher = Publisher({aim.label: aim for aim in graph.aims}, memory)
+    publisher = Publisher({aim.label: aim for aim in graph.aims if aim.target.declared}, memory)
     core = {"verdict": verdict, "delivered": delivered}  # the steps that the core computes itself
     return Builder(graph, memory, local, core, publisher, listener)
 

@@ -92,8 +92,8 @@ def _made(root: Path, label: str, folder: str, jobs: int) -> dict[str, Piece]:
 
     finished, report = finish(Asked((label,), root, form=REFERENCE), jobs)
     (aim,) = finished.graph.aims
-    if aim.label not in finished.done:
-        reason = next((failure.message for failure in report.failed), report.rows[0].reason)
+    if report.failed:
+        reason = "; ".join(failure.message for failure in report.failed)
         raise fail("MB431", f"{label} has no .tm to deliver: {reason}", "mend it, and archive again", status=FAILED)
     if report.moved:
         message = f"{report.moved[0]} changed while the .tm was made"

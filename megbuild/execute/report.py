@@ -42,8 +42,8 @@ class Row:
 
 
 def rows(graph: Graph, done: Mapping[str, Done], failed: Mapping[str, ActionFailed], memory: Memory) -> tuple[Row, ...]:
-    """The rows of every aim, in the order of declaration."""
-    return tuple(_row(aim, graph, done, failed, memory) for aim in graph.aims)
+    """The rows of every declared aim, in the order of declaration."""
+    return tuple(_row(aim, graph, done, failed, memory) for aim in graph.aims if aim.target.declared)
 
 
 def _row(aim: Aim, graph: Graph, done: Mapping[str, Done], failed: Mapping[str, ActionFailed], memory: Memory) -> Row:

@@ -60,6 +60,11 @@ class Target(Struct, frozen=True):
         return f"{self.model.label}@{self.output.name}"
 
     @property
+    def declared(self) -> bool:
+        """Whether the output stands in a MODELS.toml; what a command wants beside those is not published."""
+        return self.output in self.model.outputs
+
+    @property
     def form(self) -> str:
         """The format of the artifact: what the hardware takes, or what that is wrapped in."""
         return self.output.embed or self.hardware.format

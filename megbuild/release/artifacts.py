@@ -99,11 +99,8 @@ def made(finished: Finished, aim: Aim) -> Made:
     road = graph.closure(aim.label)
     keys = {step.id: step.now.key for step in finished.planned if step.now}
     folder = published_folder(aim)
-    published = {
-        PurePosixPath(path).name: Digest(entry.sha256, entry.stamp.size)
-        for path, entry in memory.published(aim.label).items()
-    }
-    record = json.loads(memory.content.read(published.pop(RECORD)))
+    verdict = json.loads(memory.content.read(memory.last_outputs(aim.label)["verdict.json"]))
+    published = _files(finished, aim)
     main = [f"{aim.target.model.name}{suffix}" for suffix in aim.files]
     names = [*main, *sorted(name for name in published if name not in main)]
     inside = PurePosixPath("artifacts", aim.target.hardware.name, *folder.parts[1:])
@@ -112,7 +109,7 @@ def made(finished: Finished, aim: Aim) -> Made:
     return Made(
         aim=aim,
         files={str(inside / name): published[name] for name in names},
-        verdict=record["verdict"],
+        verdict=verdict,
         thresholds=_thresholds(graph.actions[aim.label]),
         io=json.loads(memory.content.read(made_by["io.json"])) if "io.json" in made_by else {},
         operators=counted,
@@ -120,6 +117,16 @@ def made(finished: Finished, aim: Aim) -> Made:
         locks=tuple(sorted({lock.path for lock in locks(graph, road)})),
         actions=tuple((action, keys[action.id]) for action in road),
     )
+
+
+def _files(finished: Finished, aim: Aim) -> dict[str, Digest]:
+    """The artifact's files under their published names, also of one that nobody declared and so is not published."""
+    memory = finished.memory
+    if aim.target.declared:
+        found = {PurePosixPath(path).name: entry for path, entry in memory.published(aim.label).items()}
+        return {name: Digest(entry.sha256, entry.stamp.size) for name, entry in found.items() if name != RECORD}
+    made_by = memory.last_outputs(aim.artifact)
+    return {f"{aim.target.model.name}{suffix}": made_by[f"artifact/model{suffix}"] for suffix in aim.files}
 
 
 def _thresholds(verdict: Action) -> dict[str, float]:

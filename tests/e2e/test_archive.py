@@ -125,6 +125,8 @@ def test_what_is_delivered(research: Workspace, tmp_path: Path) -> None:
     assert np.array_equal(first, np.load(research.root / "research/a/some.npz")["image"])
     assert np.load(to / "expected/scores.npy").shape == (5, 1, 4)
 
+    assert not (research.root / "out").exists(), "what nobody declared is delivered, not published"
+
     before = {path: path.read_bytes() for path in to.rglob("*") if path.is_file()}
     assert research.doit("archive", "//research:net", "--to", str(to)).status == 0
     assert {path: path.read_bytes() for path in to.rglob("*") if path.is_file()} == before
@@ -163,6 +165,12 @@ def test_what_cannot_be_delivered(research: Workspace, tmp_path: Path) -> None:
     outcome = research.doit("archive", "//research:net", "--to", str(kept))
     assert (outcome.status, (kept / "thesis.txt").read_text()) == (2, "mine")
     assert f"{kept} holds something else than a delivered model [MB430]" in outcome.errors[0]
+    text = research.read("research/MODELS.toml")
+    research.write("research/MODELS.toml", text + "[models.net.outputs.tm]\nverify = { accuracy = 1.0 }\n")
+    outcome = research.doit("archive", "//research:net", "--to", str(tmp_path / "none"))
+    assert (outcome.status, "[MB431]" in outcome.text) == (1, True), outcome.text
+    assert "accuracy" in outcome.text
+    research.write("research/MODELS.toml", text)
     research.edit("research/net.py", "return network", "raise ValueError('no data')")
     outcome = research.doit("archive", "//research:net", "--to", str(tmp_path / "none"))
     assert outcome.status == 1
