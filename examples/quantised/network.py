@@ -44,3 +44,11 @@ def build(weights: str | None = None) -> Digits:
         network.load_state_dict(megengine.load(weights))
         disable_observer(network)
     return network
+
+
+def build_float(weights: str | None = None) -> Digits:
+    """The same network as it is before quantisation, for int8 after training; with the weights if they are given."""
+    network = Digits()
+    if weights:
+        network.load_state_dict(megengine.load(weights))
+    return network

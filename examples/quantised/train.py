@@ -1,6 +1,8 @@
-"""Trains the network with fake quantisation from the start, which is enough for so small a network."""
+"""Trains the network: with fake quantisation from the start, which is enough for so small a network, or in float."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import megengine
 import megengine.autodiff
@@ -9,7 +11,7 @@ import megengine.optimizer
 import megengine.random
 import numpy as np
 from megengine.quantization import disable_observer
-from network import Digits, build
+from network import Digits, build, build_float
 
 from examples.quickstart.split import digits
 
@@ -20,9 +22,18 @@ WANTED = 0.97
 
 def train(weights: str) -> None:
     """Writes the trained weights, and the ranges that were observed, to the file ``weights``."""
+    _train(build, weights)
+
+
+def train_float(weights: str) -> None:
+    """Writes the weights of the network without fake quantisation to the file ``weights``."""
+    _train(build_float, weights)
+
+
+def _train(make: Callable[[], Digits], weights: str) -> None:
     megengine.random.seed(1)
     (images, labels), held_out = digits()
-    network = build()
+    network = make()
     steps = EPOCHS * (len(labels) // BATCH)
     optimizer = megengine.optimizer.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     gradients = megengine.autodiff.GradManager().attach(network.parameters())

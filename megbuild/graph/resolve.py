@@ -22,7 +22,7 @@ from megbuild.rule import Option, Rule, Scalar
 
 
 class Step(Struct, frozen=True):
-    """One rule of a road with the options it will run with, sorted by name; for one that refines, the step ``before``."""
+    """One rule of a road with the options it will run with, sorted by name; the step ``before`` where one of the two refines."""
 
     rule: InstalledRule
     options: tuple[tuple[str, Scalar], ...]
@@ -34,16 +34,24 @@ class Step(Struct, frozen=True):
     def name(self) -> str:
         """``rknn-int8-rk3588``: the format it makes and every option that is not the default; forbidden characters become ``-``.
 
-        A step that refines adds its own to the name of the step before it.
+        A step that refines adds its own to the name of the step before it, and the step behind it has them too.
         """
+        if self.before is None:
+            return "-".join([self.rule.rule.produces, *self._chosen])
+        if self.rule.rule.refines:
+            return "-".join([self.before.name, *self._chosen])
+        return "-".join([self.rule.rule.produces, *self._chosen, *self.before._chosen])
+
+    @property
+    def _chosen(self) -> list[str]:
+        """A word for each option that is not the default; without those that the step before one that refines has too."""
         defaults = self.rule.rule.options
-        told = dict(self.before.options) if self.before else {}
-        chosen = [
+        told = dict(self.before.options) if self.before and self.rule.rule.refines else {}
+        return [
             name if name in self.rule.rule.secrets else _word(name, value)
             for name, value in self.options
             if defaults[name].default != value and name not in told
         ]
-        return "-".join([self.before.name if self.before else self.rule.rule.produces, *chosen])
 
 
 class Target(Struct, frozen=True):
@@ -166,7 +174,7 @@ def steps(
     problems = _unknown(label, road, spare, output)
     settled: list[Step] = []
     for index, edge in enumerate(road):
-        required, clashes = _required(label, road, index, output)
+        required, clashes = _required(label, road, index, spare, output)
         values: dict[str, Scalar] = {}
         for name, option in sorted(edge.rule.options.items()):
             value = required.get(name, _settled(name, option, preset, output))
@@ -180,27 +188,33 @@ def steps(
         if not problems and (clash := edge.rule.refuses(SimpleNamespace(**values))):
             place = next((output.places[name] for name in values if name in output.places), output.where)
             problems.append(Problem("MB202", f"{label}: {edge.name} cannot do that: {clash}", "", place))
-        before = settled[-1] if edge.rule.refines and settled else None
-        settled.append(Step(edge, tuple(values.items()), before=before))
+        told = bool(settled) and (edge.rule.refines or settled[-1].rule.rule.refines)
+        settled.append(Step(edge, tuple(values.items()), before=settled[-1] if told else None))
     if problems:
         raise MegbuildError(tuple(problems))
     return tuple(settled)
 
 
-def _required(label: str, road: routes.Road, index: int, output: Output) -> tuple[dict[str, Scalar], list[Problem]]:
-    """What the next rule requires of a step, and where that one only refines, the rule behind it; and what cannot be met."""
+def _required(
+    label: str, road: routes.Road, index: int, spare: routes.Road, output: Output
+) -> tuple[dict[str, Scalar], list[Problem]]:
+    """What the next rule requires of a step, and where that one only refines, the rule behind it; and what cannot be met.
+
+    A rule that would refine the format and is not on the road leaves it as its defaults say.
+    """
     edge, required, problems = road[index], dict[str, Scalar](), list[Problem]()
-    heard = set(edge.rule.options)
+    refining = [rule for rule in spare if rule.rule.produces == edge.rule.produces]
+    heard = {name for rule in refining if rule in road for name in rule.rule.options} | set(edge.rule.options)
+    met = {(name, option.default) for rule in refining for name, option in rule.rule.options.items()}
     for asker in road[index + 1 :]:
         for name, value in asker.rule.requires.get(edge.rule.produces, {}).items():
-            if name not in heard and not edge.rule.refines:
+            if not edge.rule.refines and name not in heard and (name, value) not in met:
                 problems.append(_unheard(label, name, value, edge, asker, output))
             if name in edge.rule.options and output.options.get(name, value) != value:
                 problems.append(_forbidden(label, name, value, edge, asker, output))
             required[name] = value
         if not asker.rule.refines:
             break
-        heard |= set(asker.rule.options)
     return required, problems
 
 

@@ -1,4 +1,4 @@
-"""The example trained for quantisation: every output passes, TFLite in int8, the others with the grids beside them."""
+"""The example in int8: trained for quantisation, TFLite in int8, the others with the grids beside them; and after training."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def test_every_format_of_the_quantised_digits(tmp_path: Path) -> None:
         notes = json.loads((out / format / "quant_params.json").read_text())
         assert notes["activations"].keys() >= {"image", "features.1.add", "features.2.add"}
         assert len(notes["weights"]) == 8
+    after = {label.partition("@")[2]: row for label, row in outcome.rows.items() if ":after@" in label}
+    assert after.keys() == {"tflite", "onnx", "openvino", "ethos-u55-128"}
+    npu = after.pop("ethos-u55-128")
+    assert (npu["status"], npu["verdict"]) == ("built", "not run")
+    assert b"ethos-u" in Path(root, npu["artifact"]).read_bytes()
+    for row in after.values():
+        assert (row["verdict"], row["samples"]) == ("pass", 359), row
+        assert row["accuracy"] >= 0.97
+    assert b"DequantizeLinear" in (root / "out/examples/quantised/after/onnx/after.onnx").read_bytes()
+    assert after["tflite"]["size"] * 2 < outcome.rows["//examples/quantised:digits@onnx"]["size"]  # in floats

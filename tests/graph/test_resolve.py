@@ -136,3 +136,23 @@ def test_requirements_go_past_what_refines() -> None:
         refined(INT8, BATCHED, wrong, format="chip", precision="int8")
     asks = rule("chip", "onnx", "chip", requires={"onnx": {"precision": "int8"}})
     assert dict(refined(INT8, BATCHED, asks, format="chip", precision="int8")[1].options)["precision"] == "int8"
+
+
+def test_a_rule_that_wants_its_source_unrefined() -> None:
+    chip = rule("chip", "onnx", "chip", requires={"onnx": {"precision": "float"}})
+    assert [step.name for step in refined(INT8, BATCHED, chip, format="chip")] == ["onnx", "chip"]
+    with pytest.raises(
+        MegbuildError, match="precision = int8 contradicts chip, which needs its onnx made with precision = float"
+    ):
+        refined(INT8, BATCHED, chip, format="chip", precision="int8")
+    other = rule("chip", "onnx", "chip", requires={"onnx": {"precision": "int8"}})
+    with pytest.raises(
+        MegbuildError, match="chip needs its onnx made with precision = int8, and onnx has no option precision"
+    ):
+        refined(INT8, BATCHED, other, format="chip")
+
+
+def test_the_name_of_a_step_behind_one_that_refines() -> None:
+    chip = rule("chip", "onnx", "chip", options={"fold": Option(False), "batch": Option(1)})
+    road = refined(INT8, BATCHED, chip, format="chip", precision="int8", fold=True, batch=2)
+    assert [step.name for step in road] == ["onnx-batch2", "onnx-batch2-int8", "chip-batch2-fold-int8"]
