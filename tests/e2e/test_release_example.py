@@ -33,7 +33,7 @@ def test_a_release_is_the_same_everywhere_and_proves_itself(tmp_path: Path) -> N
     one, two = clone(root, tmp_path / "one"), clone(root, tmp_path / "quite another folder")
     made = one.doit("key", "new", str(tmp_path / "key"))
     assert made.status == 0, made.text
-    first = one.doit("release", "gate", "--sign", str(tmp_path / "key"))
+    first = one.doit("release", "gate", "--locked", "--sign", str(tmp_path / "key"))
     assert first.status == 0, first.text
     two.environment = {
         "PYTHONHASHSEED": "77",
