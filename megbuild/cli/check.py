@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,12 @@ class Check(Command):  # type: ignore[misc]
 
     name = "check"
     doc_purpose = "check that actions are reproducible: run them again in varied environments and compare"
-    doc_usage = "[LABEL ...] [--only VARIATION] [--write FILE]"
-    doc_description = "The labels are built first where they are stale. Variations: environment, parallel, SIMD."
+    doc_usage = "[LABEL ...] [--only VARIATION,...] [--write FILE] [--json FILE]"
+    doc_description = (
+        "The labels are built first where they are stale. Variations: environment, parallel, SIMD, Haswell, EPYC."
+    )
     cmd_options = (
-        {**_TEXT, "name": "only", "long": "only", "help": "one variation [default: all]"},
+        {**_TEXT, "name": "only", "long": "only", "help": "some variations, with commas between them [default: all]"},
         {
             **_TEXT,
             "name": "write",
@@ -65,9 +67,10 @@ def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
     from megbuild.release.score import page, score
     from megbuild.release.variations import ALL
 
-    variations = [variation for variation in ALL if only in ("", variation.name)]
-    if not variations:
-        raise fail("MB401", f"doit check has no variation {only}", f"{', '.join(v.name for v in ALL)}")
+    wanted = only.split(",") if only else [variation.name for variation in ALL]
+    variations = [variation for variation in ALL if variation.name in wanted]
+    if unknown := set(wanted) - {variation.name for variation in ALL}:
+        raise fail("MB401", f"doit check has no variation {min(unknown)}", f"{', '.join(v.name for v in ALL)}")
     if not all(variation.possible() for variation in variations):
         print("Haswell and EPYC: not run, for want of qemu-x86_64 (Debian: qemu-user-static)")
         variations = [variation for variation in variations if variation.possible()]
@@ -80,8 +83,9 @@ def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
         if status := build_labels(list(labels)):
             return status
         prepared = prepare(asked, _say)
-    baseline = {id: prepared.memory.last_outputs(id) for id in _all(prepared)}
-    actions = {id: action for id, action in _all(prepared).items() if action.toolchain}  # the core's own are pure
+    every = _all(prepared)
+    baseline = {id: prepared.memory.last_outputs(id) for id in every}
+    actions = {id: action for id, action in every.items() if action.toolchain}  # the core's own are pure
     patterns = [aim.label for aim in prepared.graph.aims]
     results = {}
     for variation in variations:
@@ -90,7 +94,7 @@ def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
         for sentence in variation.lacking():
             print(f"  {sentence}", flush=True)
         now = run_again(prepared.root, variation, patterns, baseline, list(again))
-        results[variation.name] = compared(again, baseline, now)
+        results[variation.name] = compared(again, every, baseline, now)
         tell(results[variation.name], prepared.memory)
     scores = score(results)
     for rule, counted in scores.items():
@@ -114,18 +118,19 @@ def _all(prepared: Prepared) -> dict[str, Action]:
     return {action.id: action for aim in graph.aims for action in graph.closure(aim.label)}
 
 
-def compared(actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]) -> list[Again]:
+def compared(
+    ids: Iterable[str], actions: Mapping[str, Action], baseline: Mapping[str, Outputs], now: Mapping[str, Any]
+) -> list[Again]:
     """What each action made then and now."""
     from megbuild.release.score import Again
 
     found = []
-    for id, action in actions.items():
-        told = now.get(id, "it was not run")
+    for id in ids:
+        told, action = now.get(id, "it was not run"), actions[id]
         rule = action.step
-        if rule == "measured":  # what it measures decides which runtime it drives
-            rule = (
-                f"{actions[action.products[0].action].step}, measured" if action.products[0].action in actions else rule
-            )
+        if rule in ("expected", "measured"):  # the format decides which runtime it drives
+            formats = (actions[product.action].makes for product in action.products if product.output == "artifact")
+            rule = f"{rule}, {next(formats, '')}"
         failure = told if isinstance(told, str) else ""
         found.append(Again(id, rule, baseline[id], {} if isinstance(told, str) else told, failure))
     return found

@@ -47,11 +47,13 @@ class Release(Command):  # type: ignore[misc]
         _text("to", "the folder that it is written to [default: dist at the root of the workspace]"),
         _flag("zip", "make a .zip, not compressed, as well"),
         _text("sign", "the private key that signs it: a file, or env:VARIABLE"),
+        _text("model_signing", "a private key for an OpenSSF model-signing signature as well: a file"),
         _flag("allow_dirty", "release sources that are not a commit; the manifest says so"),
         _flag("allow_failed", "leave out what failed; the manifest says so"),
         _flag("allow_not_run", "release what could not be run here; the manifest says so"),
         _text("key", "of verify: the public key that must have signed it"),
         _text("signature", "of verify: the signed statements, when not beside the file"),
+        _text("model_key", "of verify: the public key of the model-signing signature beside the file"),
         _flag("rebuild", "of verify: build the commit again and compare bit by bit"),
         JOBS,
         LOCKED,
@@ -73,10 +75,13 @@ class Release(Command):  # type: ignore[misc]
 
 def _release(words: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.declare.load import load
+    from megbuild.release import model_signature
     from megbuild.release.sign import private_key
 
     if params["sign"]:
         private_key(params["sign"])  # what is wrong with it is said before anything is built
+    if params["model_signing"]:
+        model_signature.needed()
     if params["locked"]:
         from megbuild.cli.lock import check_lock
 
@@ -167,7 +172,7 @@ def write(
     bundle: Bundle, commit: Commit, release: Declared, target: Path, params: Mapping[str, Any], begun: str
 ) -> list[Path]:
     """Write the archives, and beside them the signed statements; the paths."""
-    from megbuild.release import archive, provenance, verify
+    from megbuild.release import archive, model_signature, provenance, verify
     from megbuild.release.sign import envelopes, private_key
     from megbuild.store.durable import place
 
@@ -185,7 +190,25 @@ def write(
         statements = [provenance.with_times(one, *times) for one in (whole, *bundle.statements.values())]
         place(signed, envelopes(statements, private_key(params["sign"])))
         written.append(signed)
+    signature = target / f"{bundle.folder}{model_signature.SIGNED}"
+    signature.unlink(missing_ok=True)
+    if params["model_signing"]:
+        model_signature.sign(bundle.pieces, Path(params["model_signing"]), signature)
+        written.append(signature)
     return written
+
+
+def _model_signature(release: Path, key: Path) -> str:
+    import tempfile
+
+    from megbuild.release.model_signature import SIGNED, verify
+    from megbuild.release.verify import plain_name, unpack
+
+    signature = release.absolute().with_name(plain_name(release.name) + SIGNED)
+    if release.is_dir():
+        return verify(release, key, signature)
+    with tempfile.TemporaryDirectory(prefix="megbuild-") as temporary:
+        return verify(unpack(release, Path(temporary)), key, signature)
 
 
 def _now() -> str:
@@ -204,6 +227,8 @@ def _verify(words: list[str], params: Mapping[str, Any]) -> int:
     try:
         for line in check(release, key, signature):
             print(line)
+        if params["model_key"]:
+            print(_model_signature(release, Path(params["model_key"])))
         if params["rebuild"]:
             from megbuild.cli.rebuild import rebuild
 

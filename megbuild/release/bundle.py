@@ -52,8 +52,9 @@ def assemble(
     pieces: dict[str, Piece] = {path: Piece.of(lock.content) for path, lock in known.items()}
     pieces |= {path: piece(finished.memory, digest) for one in artifacts for path, digest in one.files.items()}
     pieces |= {f"licences/{path}": Piece.of((root / path).read_bytes()) for path in licences}
-    if release.notes:
-        pieces["NOTES" + PurePosixPath(release.notes).suffix] = Piece.of((root / release.notes).read_bytes())
+    notes = "NOTES" + PurePosixPath(release.notes).suffix if release.notes else ""
+    if notes:
+        pieces[notes] = Piece.of((root / release.notes).read_bytes())
     samples = {label: golden(finished, models[label]) for label in sorted(models)}
     for label, kinds in samples.items():
         for kind, tensors in kinds.items():
@@ -73,6 +74,7 @@ def assemble(
         "models": [_model(models[label], samples[label]) for label in sorted(models)],
         "toolchains": toolchains(finished, artifacts),
         "licences": [f"licences/{path}" for path in licences],
+        "notes": notes,
     }
     pieces["bom.cdx.json"] = Piece.of(
         as_json(bom.bill(release.name, version, commit.id, artifacts, known, [f"licences/{path}" for path in licences]))

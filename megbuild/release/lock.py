@@ -3,7 +3,8 @@
 A line is ``kind name sha256:digest``; lines are sorted, and nothing in the file depends on more than its own line, so
 edits of different leaves merge. Kinds: ``archive`` and ``onnx`` (delivered files), ``pickle`` (delivered files and data
 that are unpickled when they are read, and so are trusted), ``data`` (samples, labels, calibration, and files that
-training code reads), ``environment`` (locks of training environments), ``toolchain`` (by the toolchain's digest).
+training code reads), ``environment`` (locks of training environments), ``toolchain`` (by the toolchain's digest),
+``trusted`` (a name that MODELS.trust allows a pickle to look up, with the digest of that pickle).
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from megbuild.declare.models import Model, Workspace
-from megbuild.errors import FAILED, MegbuildError, Problem, fail
+from megbuild.errors import FAILED, Location, MegbuildError, Problem, fail
 from megbuild.graph.resolve import resolve
 from megbuild.store.files import Files
 
 NAME = "MODELS.lock"
 HEAD = "# Made by `doit lock`; checked in. One line a leaf: a change here is a change of what models are made from.\n"
 PICKLES = (".tm", ".pkl", ".pickle", ".pt", ".pth")
-_LINE = re.compile(r"(archive|onnx|pickle|data|environment|toolchain) (\S(?:.*\S)?) sha256:([0-9a-f]{64})")
+TRUST = "MODELS.trust"
+"""Reviewed exceptions for pickles, a line each: the SHA-256 of the file, the name that it may look up, a note."""
+_TRUST = re.compile(r"(?P<sha256>[0-9a-f]{64})\s+(?P<name>[^\s.]+(?:\.[^\s.]+)+)(?:\s.*)?")
+_LINE = re.compile(r"(archive|onnx|pickle|data|environment|toolchain|trusted) (\S(?:.*\S)?) sha256:([0-9a-f]{64})")
 
 Leaves = Mapping[str, str]
 """``kind name`` -> SHA-256."""
@@ -35,7 +39,22 @@ def leaves(workspace: Workspace, files: Files) -> dict[str, str]:
     rules = [step.rule.rule for target in targets for step in target.road]
     used = {name for rule in rules for name in (rule.toolchain, rule.run_toolchain) if name}
     found |= {f"toolchain {name}": workspace.toolchains[name].digest for name in used if name in workspace.toolchains}
-    return dict(sorted(found.items()))
+    return dict(sorted((found | _trusted(Path(workspace.root))).items()))
+
+
+def _trusted(root: Path) -> dict[str, str]:
+    """A leaf for each reviewed exception. One file may have several, and a name may stand for several files."""
+    path = root / TRUST
+    found = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines() if path.is_file() else (), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _TRUST.fullmatch(line.strip())
+        if match is None:
+            hint = "a line is the file's SHA-256, a dotted name, and a note"
+            raise fail("MB713", "this is no reviewed exception", hint, Location(TRUST, number))
+        found[f"trusted {match['name']}@{match['sha256'][:16]}"] = match["sha256"]
+    return found
 
 
 def _files(model: Model, files: Files) -> Iterator[tuple[str, str]]:

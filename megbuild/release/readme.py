@@ -17,6 +17,9 @@ def _lines(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield f"Made by megbuild {manifest['megbuild']} from the commit `{manifest['commit'] or 'none'}`."
     yield ""
     yield from _exemptions(manifest)
+    if manifest["notes"]:
+        yield f"What is new: `{manifest['notes']}`."
+        yield ""
     yield "## Artifacts by device"
     yield ""
     yield "| device | file | size | was run on | verdict | label |"
@@ -53,7 +56,7 @@ def _lines(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "`sha256sum -c SHA256SUMS` checks the files. `python verify.py` also checks that nothing was added, that the"
     yield "provenance is about these files, and, where a runtime is installed, that the artifacts give the expected results."
-    yield "With `--key PUBLIC.pem --signature FILE.intoto.jsonl` it checks who made them. `provenance/` holds an in-toto"
+    yield "With `--key FILE.pub --signature FILE.intoto.jsonl` it checks who made them. `provenance/` holds an in-toto"
     yield "statement for each artifact, `bom.cdx.json` the bill of materials (CycloneDX 1.6), `locks/` the exact tools."
     if manifest["licences"]:
         yield ""

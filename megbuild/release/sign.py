@@ -21,16 +21,20 @@ VARIABLE = "env:"
 """How the name of a variable begins that holds a key, for machines where no file should."""
 
 
-def new_key(path: Path) -> Path:
-    """Make a key pair: the private one at ``path``, for its owner alone, the public one beside it as ``.pub``."""
+def new_key(path: Path, *, elliptic: bool = False) -> Path:
+    """Make a key pair: the private one at ``path``, for its owner alone, the public one beside it as ``.pub``.
+
+    It is of Ed25519, or with ``elliptic`` of P-256, for :mod:`megbuild.release.model_signature`.
+    """
     from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     public = path.with_name(f"{path.name}.pub")
     for there in (path, public):
         if there.exists():
             raise fail("MB707", f"{there} exists already", "a key is never overwritten: choose another name")
-    key = Ed25519PrivateKey.generate()
+    key = ec.generate_private_key(ec.SECP256R1()) if elliptic else Ed25519PrivateKey.generate()
     secret = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

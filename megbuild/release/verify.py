@@ -67,7 +67,7 @@ def main(words: list[str] | None = None) -> int:
 
 def check(release: Path, key: Path | None, signature: Path | None, run: bool = True) -> Iterator[str]:
     """Check a folder or an archive; yields what was found in order. Raises Unsound or Unable."""
-    beside = signature or release.parent / (_plain_name(release.name) + SIGNED)
+    beside = signature or release.parent / (plain_name(release.name) + SIGNED)
     if release.is_dir():
         yield from _check_folder(release, key, beside, signature is not None, None, run)
         return
@@ -115,7 +115,7 @@ def unpack(archive: Path, to: Path) -> Path:
     except Exception as error:  # each library has its own; all of them mean the same here
         raise Unsound(f"{archive.name} is damaged: {error}") from None
     tops = {name.split("/")[0] for name in names}
-    if tops != {_plain_name(archive.name)}:
+    if tops != {plain_name(archive.name)}:
         raise Unsound("{} was renamed: it holds {}".format(archive.name, ", ".join(sorted(tops)) or "nothing"))
     if names != sorted(names, key=lambda name: name.encode()):
         raise Unsound(f"the files of {archive.name} are not in order")
@@ -153,7 +153,8 @@ def _decompressed(archive: Path) -> Any:
     return zstandard.open(archive, "rb")
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name of a release without what its archive's name ends in."""
     for suffix in (".tar.zst", ".zip"):
         if name.endswith(suffix):
             return name[: -len(suffix)]

@@ -33,7 +33,7 @@ def test_a_release_is_the_same_everywhere_and_proves_itself(tmp_path: Path) -> N
     one, two = clone(root, tmp_path / "one"), clone(root, tmp_path / "quite another folder")
     made = one.doit("key", "new", str(tmp_path / "key"))
     assert made.status == 0, made.text
-    first = one.doit("release", "gate", "--sign", str(tmp_path / "key"))
+    first = one.doit("release", "gate", "--locked", "--sign", str(tmp_path / "key"))
     assert first.status == 0, first.text
     two.environment = {
         "PYTHONHASHSEED": "77",
@@ -57,6 +57,10 @@ def test_a_release_is_the_same_everywhere_and_proves_itself(tmp_path: Path) -> N
     assert {artifact["label"] for artifact in manifest["artifacts"]} == LABELS
     assert all(artifact["operators"] for artifact in manifest["artifacts"])
     assert manifest["allowed"][0]["why"] == ["//:gate@phone: arm64 cannot run on the build machine"]
+    statement = json.loads((folder / "provenance/gate/rk3588.json").read_text())
+    needed = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    packages = [one for one in needed if one["name"].startswith("pkg:pypi/")]
+    assert len(packages) > 40 and all(one["digest"]["sha256"] for one in packages)  # one file each
     said = outside(one, folder)
     assert said.returncode == 0, said.stderr
     assert "//:gate@server runs: lowest cosine 1.000000" in said.stdout

@@ -472,6 +472,17 @@ def test_only_so_many_zygotes_stay(box: Boxes) -> None:
     assert len(box.runner.zygotes._alive) == 2
 
 
+def test_another_program_runs_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an emulator would; and actions see the folders that it needs."""
+    box = boxes(tmp_path, monkeypatch, ["json"])
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    (shown / "a").write_text("seen")
+    box.runner.through, box.runner.shown = ("/usr/bin/env", "THROUGH=it"), (str(shown),)
+    assert box.says(f"import os; print(os.environ['THROUGH'], open('{shown}/a').read())") == "it seen"
+    box.runner.stop()
+
+
 WEAKER = {"namespaces": "only Landlock confines actions", "landlock": "nothing confines actions"}
 
 

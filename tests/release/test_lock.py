@@ -16,6 +16,7 @@ from megbuild.release import lock
 
 from .conftest import git
 
+ROOT = Path(__file__).parents[2]
 FLAGS = {"check": False, "update": False, "merge": False}
 
 
@@ -45,6 +46,28 @@ def test_one_sorted_line_for_every_leaf(here: Path) -> None:
     ]
     assert lines == sorted(lines)
     assert doit_lock(check=True) == 0
+
+
+def test_trusted_pickles_have_a_line_for_each_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = "a" * 64, "b" * 64
+    (here / "MODELS.trust").write_text(
+        f"# reviewed\n{b}  vendor.Swish  by Ada\n{a}  vendor.Swish\n{a}  vendor.ops.Hard\n"
+    )
+    assert doit_lock() == 0
+    lines = [line for line in (here / "MODELS.lock").read_text().splitlines() if line.startswith("trusted")]
+    assert lines == [
+        f"trusted vendor.Swish@{'a' * 16} sha256:{a}",
+        f"trusted vendor.Swish@{'b' * 16} sha256:{b}",
+        f"trusted vendor.ops.Hard@{'a' * 16} sha256:{a}",
+    ]
+    assert doit_lock(check=True) == 0
+    with (here / "MODELS.trust").open("a") as file:
+        file.write(f"{b}  os.system  nobody reviewed this\n")
+    assert doit_lock(check=True) == 1
+    assert f"trusted os.system@{'b' * 16} is not locked" in capsys.readouterr().err
+    (here / "MODELS.trust").write_text("nonsense\n")
+    assert doit_lock(check=True) == 2
+    assert capsys.readouterr().err.startswith("MODELS.trust:1: this is no reviewed exception [MB713]")
 
 
 def test_every_leaf_that_is_not_as_locked_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,3 +156,11 @@ def test_what_is_called_wrongly(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert doit_lock("x") == 2
     assert doit_lock("x", merge=True) == 2
     assert capsys.readouterr().err.count("[MB401]") == 3
+
+
+@pytest.mark.parametrize("path", [ROOT, ROOT / "examples/release"], ids=lambda path: path.name)
+def test_the_locks_of_this_repository_are_checked_in_and_current(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A toolchain or a sample that was changed here needs ``doit lock`` in that folder, and its diff a review."""
+    assert git(ROOT, "ls-files", str(path / "MODELS.lock"))
+    monkeypatch.chdir(path)
+    assert doit_lock(check=True) == 0

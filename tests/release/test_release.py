@@ -36,6 +36,7 @@ def test_a_bundle_holds_all_that_its_receiver_wants(shop: Shop, unpack: Unpack) 
     assert chip["verdict"]["state"] == "pass" and chip["verdict"]["metrics"]["cosine"] == 1.0
     assert chip["thresholds"]["cosine"] == 0.999
     assert [model["inputs"][0]["shape"] for model in manifest["models"]] == [[1, 3]]
+    assert "What is new: `NOTES.md`." in (folder / "README.md").read_text()
     assert "| chip | `artifacts/chip/net/chip/net.npu` |" in (folder / "README.md").read_text()
 
 

@@ -336,3 +336,35 @@ def test_rebuild_compares_bit_by_bit(
     said = capsys.readouterr().err
     assert "built again, these files differ: SHA256SUMS" in said and "artifacts/chip/net/chip/net.npu" in said
     assert os.environ["MEGBUILD_CACHE"] == str(shop.toy.cache)
+
+
+def test_a_model_signing_signature(
+    shop: Shop, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the package of the OpenSSF itself: its own verifier takes it, and finds a changed file."""
+    from model_signing import verifying
+
+    public = new_key(tmp_path / "elliptic", elliptic=True)
+    plain = shop.release("edge", sign=str(key)).read_bytes()
+    archive = shop.release("edge", sign=str(key), model_signing=str(tmp_path / "elliptic"))
+    assert archive.read_bytes() == plain  # it stands beside the archive
+    signature = archive.parent / "edge-1.2.0.model.sig"
+    folder = verify.unpack(archive, tmp_path / "received")
+    verifying.Config().use_elliptic_key_verifier(public_key=public).verify(folder, signature)
+    assert shop.run("verify", str(archive), model_key=str(public)) == 0
+    assert "edge-1.2.0.model.sig is of these files by elliptic.pub" in capsys.readouterr().out
+    other = new_key(tmp_path / "other", elliptic=True)
+    assert shop.run("verify", str(archive), model_key=str(other)) == 1
+    flip(folder)
+    with pytest.raises(ValueError, match="mismatch"):
+        verifying.Config().use_elliptic_key_verifier(public_key=public).verify(folder, signature)
+    capsys.readouterr()
+    signature.unlink()
+    assert shop.run("verify", str(archive), model_key=str(public)) == 1
+    assert "there is no signature edge-1.2.0.model.sig [MB716]" in capsys.readouterr().err
+    assert shop.run("edge", model_signing=str(key)) == 2
+    assert f"{key} cannot sign: " in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    monkeypatch.delitem(sys.modules, "model_signing.signing")
+    assert shop.run("edge", model_signing=str(tmp_path / "elliptic")) == 2
+    assert "[MB714]\n  hint: pip install 'megbuild[model-signing]'" in capsys.readouterr().err
