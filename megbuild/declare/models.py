@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.errors import Where
 from megbuild.rule import Rule, Scalar
 
@@ -120,6 +121,8 @@ class Model(Struct, frozen=True):
     hash: str = "meaning"
     """``meaning`` stages the canonical form of training code, ``bytes`` the file as it is."""
     where: Where | None = None
+    limits: Limits = UNLIMITED
+    """What one of its actions may use."""
     searched: tuple[str, ...] = ()
     """The folders whose names decided what its patterns mean, workspace-relative."""
 
@@ -163,6 +166,8 @@ class Toolchain(Struct, frozen=True):
     environment: Mapping[str, str] = _EMPTY
     settings: Mapping[str, Any] = _EMPTY
     summary: str = ""
+    limits: Limits = UNLIMITED
+    """What one action in it may use, where the model says nothing else. No part of its digest, nor of any key."""
     sdks: tuple[Sdk, ...] = ()
     """What its workers need beside it. They are no part of its digest; their versions enter the keys of its actions."""
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from megbuild.declare.complaints import take, unknown_key
 from megbuild.declare.hints import did_you_mean, one_of, quoted
 from megbuild.declare.labels import NAME, NAME_RULE
+from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.declare.models import Budget, Hardware, Output, Thresholds
 from megbuild.declare.options import Options, Refused
 from megbuild.declare.positions import Place
@@ -32,6 +33,7 @@ class Inherited(Struct, frozen=True):
     budget: Budget = Budget()
     hash: str = "meaning"
     environment: str = ""
+    limits: Limits = UNLIMITED
     options: Mapping[str, Scalar] = _NONE
     places: Mapping[str, Where] = _NONE
 

@@ -91,6 +91,7 @@ class Reader:
             above.with_limits(table.verify, table.budget),
             hash=above.hash if isinstance(table.hash, UnsetType) else table.hash,
             environment=environment,
+            limits=above.limits if isinstance(table.limits, UnsetType) else table.limits.over(above.limits),
             options=MappingProxyType({**above.options, **options}),
             places=MappingProxyType({**above.places, **places}),
         )
@@ -152,6 +153,7 @@ class Reader:
             labels=files.file(table.labels, package, place.at("labels")) if table.labels else "",
             calibration=files.samples(table.calibration, package, place.at("calibration")) if table.calibration else (),
             hash=above.hash if isinstance(table.hash, UnsetType) else table.hash,
+            limits=above.limits if isinstance(table.limits, UnsetType) else table.limits.over(above.limits),
             where=place.key_of(),
             searched=tuple(sorted(files.tree.searched)),
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from megbuild.declare.limits import Limits
 from megbuild.declare.options import Options
 from megbuild.rule import Option, Scalar
 
@@ -103,6 +104,7 @@ class DefaultsTable(_Table):
     budget: Annotated[BudgetTable | UnsetType, Meta(description="Limits of every output.")] = UNSET
     hash: Annotated[Literal["meaning", "bytes"] | UnsetType, Meta(description="How training code counts.")] = UNSET
     environment: Annotated[str, Meta(description="Lock file of the packages that training code needs.")] = ""
+    limits: Annotated[Limits | UnsetType, Meta(description="What one action may use.")] = UNSET
 
 
 class ModelTable(_Table):
@@ -127,6 +129,7 @@ class ModelTable(_Table):
     ] = ()
     verify: Annotated[VerifyTable | UnsetType, Meta(description="Thresholds of every output of this model.")] = UNSET
     budget: Annotated[BudgetTable | UnsetType, Meta(description="Limits of every output of this model.")] = UNSET
+    limits: Annotated[Limits | UnsetType, Meta(description="What one action of this model may use.")] = UNSET
     outputs: Annotated[dict[str, dict[str, Any]], Meta(description="The outputs, by name.")] = {}
 
 

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from megbuild.declare import toml_file
 from megbuild.declare.complaints import take
 from megbuild.declare.hints import did_you_mean, quoted
+from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.declare.models import Toolchain
 from megbuild.declare.positions import Place
 from megbuild.declare.sdks import SdkTable, find
@@ -88,7 +89,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``python`` is the minor version, ``extends`` another toolchain whose locks come first. ``left_out`` are packages
     that metadata asks for and that its lock leaves out; ``provides`` those that packages of a training environment find
     satisfied whatever they ask for. ``environment`` holds the variables of its actions, ``settings`` what the runner
-    of its actions reads. ``sdk`` lists what a user must get from a vendor. The other tables are those of
+    of its actions reads, ``limits`` what an action may use. ``sdk`` lists what a user must get from a vendor. The other tables are those of
     :class:`Installation`.
     """
 
@@ -99,6 +100,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     left_out: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     settings: dict[str, Any] = {}
+    limits: Limits = UNLIMITED
     sdk: tuple[SdkTable, ...] = ()
     native: tuple[Native, ...] = ()
     build: dict[str, dict[str, dict[str, str]]] = {}
@@ -135,6 +137,7 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
     build: dict[str, dict[str, dict[str, str]]] = {}
     provides: list[str] = []
     sdks: list[SdkTable] = []
+    limits = UNLIMITED
     for part, file in reversed(chain):  # what is extended comes first
         locks.append(_existing(part, "requirements.lock"))
         site += [str(part / "site")] if (part / "site").is_dir() else []
@@ -145,6 +148,7 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
         provides += file.provides
         environment |= file.environment
         settings |= file.settings
+        limits = file.limits.over(limits)
     installation = Installation(
         native=tuple(native),
         native_lock=_native_lock(chain) if native else "",
@@ -163,6 +167,7 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
         environment=MappingProxyType(dict(sorted(environment.items()))),
         settings=MappingProxyType(settings | {"installation": msgspec.to_builtins(installation)}),
         summary=top.summary,
+        limits=limits,
         sdks=tuple(map(find, sdks)),
     )
     return replace(described, digest=digest(described))

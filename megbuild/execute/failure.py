@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from megbuild.execute.zygote import Limits
 from megbuild.graph.sources import written_line
 
 _FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
 _NOT_ITS_OWN = re.compile(r"Read-only file system: (.+)$")
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
+_OUT_OF_PROCESSES = ("Resource temporarily unavailable", "can't start new thread", "Cannot fork")
+_TOO_LARGE = "File too large"
 TAIL = 15
 """How many lines of the log are shown."""
 
@@ -102,16 +105,17 @@ def _as_written(line: str, root: Path, staged: Path) -> str:
     return _FRAME.sub(mended, line)
 
 
-def limit_of(tail: Sequence[str], memory: int) -> str:
-    """The limit of the box that the end of a log tells of, in words; '' when it tells of none.
-
-    :param memory: the bytes that one process may have.
-    """
+def limit_of(tail: Sequence[str], limits: Limits) -> str:
+    """The limit of the box that the end of a log tells of, in words; '' when it tells of none."""
     for line in reversed(tail):
         if match := _NOT_ITS_OWN.search(line):
             return f"tried to change {match[1]}: an action may write to out/ and $TMPDIR only"
         if any(words in line for words in _OUT_OF_MEMORY):
-            return f"asked for more memory than it may have ({memory / 1e6:.0f} MB)"
+            return f"asked for more memory than it may have ({limits.memory / 1e6:.0f} MB)"
+        if any(words in line for words in _OUT_OF_PROCESSES):
+            return f"asked for more processes or threads than it may have ({limits.processes})"
+        if _TOO_LARGE in line:
+            return f"wrote more than {limits.output / 1e6:.0f} MB to a file"
     return ""
 
 

@@ -117,8 +117,7 @@ class Local:
                     stage(action, now, self.content, folder, self._shared if sealed else None)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     environment |= _keys(action, self.root)
-                    limit = TIME_LIMITS.get(action.makes, TIME_LIMIT)
-                    return zygote.run(folder.name, arguments, environment, code, log, limit)
+                    return zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
             except Dead as death:
                 if self.zygotes.stopped:
                     return Ending(-signal.SIGKILL)
@@ -132,9 +131,7 @@ class Local:
         of_sdks = (root for sdk in toolchain.sdks for root in sdks.roots(sdk))
         readable = dict.fromkeys([*there.roots(), *of_sdks, *self.shown])
         environment = tuple(_base(action, toolchain).items())
-        return Kind(
-            there.name, there.python, tuple(readable), flags, preload, environment, _limits(), tuple(self.through)
-        )
+        return Kind(there.name, there.python, tuple(readable), flags, preload, environment, tuple(self.through))
 
     def _start_others(self, first: Kind) -> None:
         """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
@@ -202,7 +199,7 @@ class Local:
             message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
             troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
             tail = ()
-        message = message or limit_of(tail, _limits().memory) or str(ending)
+        message = message or limit_of(tail, limits_of(action)) or str(ending)
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, tuple(troubles))
 
     def _shown(self, path: Path) -> str:
@@ -237,9 +234,18 @@ def _split(arguments: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return flags, tuple(arguments[len(flags) :])
 
 
-def _limits() -> Limits:
-    """An action may have all of the machine's memory, and fails when it asks for more."""
-    return Limits(memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+def limits_of(action: Action) -> Limits:
+    """What an action may use: what is declared, else all of the machine's memory and generous limits for the rest."""
+    asked, trains = action.limits, action.makes in TIME_LIMITS
+    seconds = asked.train_seconds if trains else asked.seconds
+    known = Limits(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return Limits(
+        memory=known.memory if asked.memory_mb is None else int(asked.memory_mb * 1e6),
+        seconds=TIME_LIMITS.get(action.makes, TIME_LIMIT) if seconds is None else seconds,
+        processes=known.processes if asked.processes is None else asked.processes,
+        output=known.output if asked.output_mb is None else int(asked.output_mb * 1e6),
+        printed=known.printed if asked.print_mb is None else int(asked.print_mb * 1e6),
+    )
 
 
 def _folder_name(id: str) -> str:

@@ -19,18 +19,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from megbuild.execute import disk
 from megbuild.execute.ending import Ending
 
 NAMESPACES = "namespaces"
 """The word for a complete box; see :mod:`megbuild.execute.box.launcher` for the others."""
 LONGEST_LOG = 64 << 20
-"""Bytes of output after which an action is ended."""
+"""Bytes of output after which an action is ended, where nothing else is declared."""
 _START = 180.0
 """Seconds for an SDK's import on a busy machine."""
 _KILL = 20.0
 """Seconds within which the kernel has ended everything in a box."""
 _LOOK = 0.25
-"""Seconds between looks at the size of a log."""
+"""Seconds between looks at what an action uses."""
+_ROOM = 1 << 30
+"""Bytes of the disk that an action has to leave free; an eighth of what is free where that is less."""
+_OWN = ("out", "home", "tmp")
+"""What an action may write to in its staged folder."""
 _BOX = Path(__file__).parent / "box"
 _LAUNCH = "import sys; sys.path.insert(0, sys.argv[1]); from box import launcher; launcher.main()"
 _LARGEST = 100_000
@@ -43,11 +48,17 @@ class Dead(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one action: bytes of memory in one process, processes, bytes in one file."""
+    """Limits of one action: wall seconds, bytes of memory in one process, processes, bytes in all of its files, bytes printed."""
 
     memory: int
+    seconds: float = 1800.0
     processes: int = 2048
-    file: int = 32 << 30
+    output: int = 32 << 30
+    printed: int = field(default_factory=lambda: LONGEST_LOG)
+
+    def in_kernel(self) -> dict[str, int]:
+        """Those that the action's process sets itself; of files the kernel knows only a limit of each."""
+        return {"memory": self.memory, "processes": self.processes, "file": self.output}
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,6 @@ class Kind:
     flags: tuple[str, ...]
     preload: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
-    limits: Limits
     through: tuple[str, ...] = ()
     """What runs the interpreters of actions; nothing is imported in advance then."""
 
@@ -98,8 +108,8 @@ class Zygote:
         asked = {
             "toolchain": toolchain, "interpreters": interpreters, "python": self.kind.python,
             "flags": self.kind.flags, "preload": self.kind.preload, "environment": dict(self.kind.environment),
-            "limits": vars(self.kind.limits), "actions": str(self.actions), "control": theirs.fileno(),
-            "without": self.without, "through": self.kind.through,
+            "actions": str(self.actions), "control": theirs.fileno(), "without": self.without,
+            "through": self.kind.through,
         }  # fmt: skip
         command = [self.kind.python, "-I", "-S", "-B", "-c", _LAUNCH, str(_BOX.parent), json.dumps(asked)]
         with theirs, open(self.log, "wb") as output:
@@ -120,15 +130,16 @@ class Zygote:
         return "/work" if self.box.confined == NAMESPACES else str(self.actions / name)
 
     def run(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: Mapping[str, str], log: Path, seconds: float,
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: Mapping[str, str], log: Path, limits: Limits,
     ) -> Ending:  # fmt: skip
         """Run an action to its end in its staged folder ``name``; output and errors go to ``log``.
 
         :param code: the staged Python modules with their SHA-256.
-        :param seconds: the wall time after which the action and all it started are killed.
+        :param limits: when one of them is hit, the action and all it started are killed.
         :raises Dead: when the zygote dies, or the box cannot be made.
         """
         request: dict[str, Any] = {"name": name, "arguments": list(arguments), "flags": self.kind.flags}
+        request["limits"] = limits.in_kernel()
         request |= {"environment": dict(environment), "code": dict(code)}
         message = json.dumps(request).encode()
         if len(message) > _LARGEST:
@@ -141,7 +152,7 @@ class Zygote:
                     socket.send_fds(self._control, [message], [output.fileno(), theirs.fileno()])
                 except OSError as error:
                     raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
-            limit = _watched(ours, output.fileno(), seconds)
+            limit = _Watch(limits, output.fileno(), self.actions / name).wait(ours)
             try:
                 answer = ours.recv(_LARGEST)
             except OSError:
@@ -176,20 +187,40 @@ class Zygote:
         return ""
 
 
-def _watched(answer: socket.socket, log: int, seconds: float) -> str:
-    """Wait for an answer, at most so long and only while the log stays small; the limit that was hit, in words."""
-    deadline = time.monotonic() + seconds
-    limit = ""
-    while not select.select([answer], [], [], min(_LOOK, max(0.0, deadline - time.monotonic())))[0]:
-        if time.monotonic() >= deadline:
-            limit = "ran out of time"
-        elif os.fstat(log).st_size > LONGEST_LOG:
-            limit = f"printed more than {LONGEST_LOG >> 20} MB"
-        if limit:
-            answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
-            select.select([answer], [], [], _KILL)
-            break
-    return limit
+@dataclass
+class _Watch:
+    """Looks at what an action uses while it runs."""
+
+    limits: Limits
+    log: int
+    folder: Path
+    room: int = 0
+    """Bytes of the disk that have to stay free."""
+
+    def __post_init__(self) -> None:
+        self.room = min(_ROOM, disk.free(self.folder) // 8)
+
+    def wait(self, answer: socket.socket) -> str:
+        """Until the action has ended, by itself or by a limit; the limit that was hit, in words."""
+        deadline = time.monotonic() + self.limits.seconds
+        pause = _LOOK
+        while not select.select([answer], [], [], min(pause, max(0.0, deadline - time.monotonic())))[0]:
+            begun = time.monotonic()
+            if limit := f"ran out of time ({self.limits.seconds:g} s)" if begun >= deadline else self._hit():
+                answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
+                select.select([answer], [], [], _KILL)
+                return limit
+            pause = max(_LOOK, 20 * (time.monotonic() - begun))  # looking through many files costs at most 5 %
+        return ""
+
+    def _hit(self) -> str:
+        if os.fstat(self.log).st_size > self.limits.printed:
+            return f"printed more than {self.limits.printed / 1e6:.0f} MB"
+        if disk.used((self.folder / name for name in _OWN), self.limits.output) > self.limits.output:
+            return f"wrote more than {self.limits.output / 1e6:.0f} MB to its files"
+        if disk.free(self.folder) < self.room:  # also by files that it has removed and keeps open
+            return f"left less than {self.room / 1e6:.0f} MB of the disk free"
+        return ""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.rule import Scalar
 from megbuild.store.digests import Digest as Digest
 
@@ -68,6 +69,9 @@ class Action(Struct, frozen=True):
     """The format of the artifact that it makes; empty for measurements and verdicts."""
     artifact: tuple[str, ...] = ()
     """The names of the artifact's files, the main one first; they stand in ``out/artifact/``."""
+
+    limits: Limits = UNLIMITED
+    """What it may use. It decides whether there is a result and not which one, so no key covers it."""
 
     device: str = ""
     """Something that there is one of; actions that name the same one never run together."""

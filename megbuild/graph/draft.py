@@ -131,6 +131,7 @@ def worker_action(
             options={**(options or {}), **(_declared(model) if told else {})},
             makes=makes,
             artifact=artifact,
+            limits=model.limits.over(toolchain.limits),
             device=rule.rule.device,
             secrets=secrets or {},
         )

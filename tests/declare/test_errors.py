@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Mapping[str, str], str]] = {
     "unknown key far from all": (
         with_line("zzz = 1"),
         'v/MODELS.toml:3:1: unknown key "zzz" in models.net [MB104]\n'
-        "  hint: use one of archive, budget, calibration, data, environment, hash, inputs, labels, onnx, outputs, results, samples, source, train, verify",
+        "  hint: use one of archive, budget, calibration, data, environment, hash, inputs, labels, limits, onnx, outputs, results, samples, source, train, verify",
     ),
     "option on the model": (
         with_line('precision = "int8"'),

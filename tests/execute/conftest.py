@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.declare.models import Toolchain
 from megbuild.execute import local
 from megbuild.execute.failure import ActionFailed
@@ -27,6 +28,7 @@ class Boxes:
 
     runner: Local
     warned: list[str]
+    limits: Limits = UNLIMITED
 
     @property
     def root(self) -> Path:
@@ -41,7 +43,9 @@ class Boxes:
             Leaf(path, digest_bytes(text.encode()), path, content=text.encode()) for path, text in sorted(files.items())
         )
         arguments = ("python", "-B", "-s", "code/main.py", "one")
-        action = Action(f"//a:m#{name}", "x", "", "//a:m", "toy", leaves, ("answer.txt",), arguments)
+        action = Action(
+            f"//a:m#{name}", "x", "", "//a:m", "toy", leaves, ("answer.txt",), arguments, limits=self.limits
+        )
         ran = self.runner.run(action, fingerprint(action, None, {}))
         assert ran.log
         self.log = self.runner.content.read(ran.log).decode(errors="replace")

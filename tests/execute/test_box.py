@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from megbuild.declare.limits import Limits
 from megbuild.errors import MegbuildError
 from megbuild.execute import local, zygote
 
@@ -108,6 +109,24 @@ def test_what_is_refused(box: Boxes, what: str) -> None:
 
 
 CALLS = {
+    "unshare time": "libc.unshare(0x80)",
+    "clone": "libc.syscall(56, 0x20000000 | 17, 0, 0, 0, 0)",
+    "clone3": "libc.syscall(435, 0, 0)",
+    "keyctl": "libc.syscall(250, 0, -3, 1)",
+    "add_key": "libc.syscall(248, b'user', b'x', b'x', 1, -3)",
+    "bpf": "libc.syscall(321, 0, 0, 0)",
+    "perf_event_open": "libc.syscall(298, bytes(128), 0, -1, -1, 0)",
+    "userfaultfd": "libc.syscall(323, 1)",
+    "io_uring": "libc.syscall(425, 1, bytes(120))",
+    "open_by_handle": "libc.syscall(304, -100, bytes(32), 0)",
+    "new mounts": "libc.syscall(430, b'tmpfs', 0)",
+    "process_vm_readv": "libc.syscall(310, 1, 0, 0, 0, 0, 0)",
+    "clock": "libc.syscall(227, 0, bytes(16))",
+    "32 bit numbers": "libc.syscall(0x40000000 + 39)",
+    "vsock": "libc.socket(40, 1, 0)",
+    "packets": "libc.socket(17, 3, 0)",
+    "ciphers": "libc.socket(38, 5, 0)",
+    "terminal": "libc.ioctl(1, 0x5412, b'x')",
     "mount": "libc.mount(b'none', b'/work/tmp', b'tmpfs', 0, None)",
     "remount": "libc.mount(b'none', b'/work', None, 32 | 4096, None)",
     "umount": "libc.umount2(b'/work/out', 2)",
@@ -302,7 +321,7 @@ def test_a_hang_ends_in_time(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> Non
     failure = box.fails(
         "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('here', flush=True)\ntime.sleep(60)"
     )
-    assert (failure.message, failure.tail) == ("ran out of time", ("here",))
+    assert (failure.message, failure.tail) == ("ran out of time (0.5 s)", ("here",))
     assert time.monotonic() - begun < 5
     assert len(processes_of(box)) == 2
 
@@ -322,7 +341,7 @@ def test_binary_output_is_shown_as_it_can_be(box: Boxes) -> None:
 
 
 def limited(box: Boxes, monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
-    monkeypatch.setattr(local, "_limits", lambda: zygote.Limits(**{"memory": 8 << 30, **limits}))
+    monkeypatch.setattr(local, "limits_of", lambda action: zygote.Limits(**{"memory": 8 << 30, **limits}))
 
 
 def test_memory_has_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,9 +352,57 @@ def test_memory_has_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_file_has_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
-    limited(box, monkeypatch, file=1 << 20)
+    limited(box, monkeypatch, output=1 << 20)
     failure = box.fails("open('out/answer.txt', 'wb').write(bytes(2 << 20))")
     assert failure.tail[-1].startswith("OSError: [Errno 27] File too large")
+    assert failure.message == "wrote more than 1 MB to a file"
+
+
+FILL = """
+    import os, time
+    for number in range(400):  # 400 MB at most, 20 MB in each file
+        with open(f'{PLACE}/{number // 20}', 'ab') as file:
+            file.write(bytes(1 << 20))
+        REMOVE
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("place", ["out", "tmp", "home", "/tmp"])
+def test_all_files_together_have_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    limited(box, monkeypatch, output=64 << 20)
+    failure = box.fails(FILL.replace("{PLACE}", place).replace("REMOVE", "pass"))
+    assert failure.message == "wrote more than 67 MB to its files"
+    assert len(processes_of(box)) == 2
+
+
+def test_many_names_are_a_use_of_the_disk(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited(box, monkeypatch, output=1 << 20)
+    failure = box.fails(
+        "import time\nfor number in range(3000):\n    open(f'out/{number}', 'w').close()\ntime.sleep(20)"
+    )
+    assert failure.message == "wrote more than 1 MB to its files"
+
+
+def test_the_disk_is_left_room_whatever_holds_it(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was removed and is still open is in no folder; what is free on the disk tells of it."""
+    asked = iter([8 << 30, 4 << 30])
+    monkeypatch.setattr(zygote.disk, "free", lambda folder: next(asked, 1 << 20))
+    code = "import os, time\nfile = open('out/x', 'wb'); os.unlink('out/x')\nfile.write(bytes(1 << 20)); time.sleep(20)"
+    assert box.fails(code).message == "left less than 1074 MB of the disk free"
+
+
+def test_declared_limits_are_those_of_the_action(box: Boxes) -> None:
+    box.says("")
+    box.limits = Limits(seconds=0.5)
+    assert box.fails("import time; time.sleep(20)").message == "ran out of time (0.5 s)"
+    box.limits = Limits(memory_mb=300)
+    assert box.fails("x = bytearray(400 << 20)").message == "asked for more memory than it may have (300 MB)"
+    box.limits = Limits(print_mb=0.5)
+    message = box.fails("import time\nprint('x' * 1000000, flush=True); time.sleep(20)").message
+    assert message in ("printed more than 0 MB", "printed more than 1 MB")
+    box.limits = Limits()
+    assert box.says("print('goes on')") == "goes on"
 
 
 def test_processes_have_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +419,7 @@ def test_processes_have_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> 
                 print('after', number, error.strerror)
                 raise SystemExit(1)
     """)
-    assert failure.message == "exited with status 1"
+    assert failure.message in ("exited with status 1", "asked for more processes or threads than it may have (400)")
     _, number, *why = failure.tail[-1].split()
     assert int(number) < 401
     assert " ".join(why) in ("Resource temporarily unavailable", "No space left on device")
@@ -465,7 +532,6 @@ def test_only_so_many_zygotes_stay(box: Boxes) -> None:
             ("-B",),
             (),
             tuple(action_environment.items()),
-            zygote.Limits(1 << 30),
         )
         with box.runner.zygotes.taken(kind):
             pass
@@ -501,7 +567,7 @@ def test_without_namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wit
     assert "was ended by SIGSEGV" in box.fails("import ctypes; ctypes.string_at(0)").message
     assert "exited with status 7" in box.fails("raise SystemExit(7)").message
     monkeypatch.setattr(local, "TIME_LIMIT", 0.5)
-    assert box.fails(DAEMON + "    time.sleep(60)\n").message == "ran out of time"
+    assert box.fails(DAEMON + "    time.sleep(60)\n").message == "ran out of time (0.5 s)"
     assert len(processes_of(box)) == 2
     if without == "namespaces":
         for what in (
@@ -521,3 +587,93 @@ def test_a_weaker_box_can_be_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(MegbuildError, match="MB407"):
             box.says("")
     box.runner.stop()
+
+
+POISON = {
+    "the toolchain": "open('/toolchain/lib/poison.py', 'w')",
+    "its interpreter": "open(__import__('sys').executable, 'ab')",
+    "the store by its path": "os.listdir({store!r})",
+    "the store by a link": "os.link({blob!r}, 'out/x')",
+    "a key by a link": "os.link('/etc/shadow', 'out/x')",
+    "a system's library": "os.remove('/usr/bin/env')",
+    "memory of another process": "open('/proc/1/mem', 'r+b').write(b'x')",
+    "the zygote's memory": "ctypes.CDLL(None).process_vm_writev(1, 0, 0, 0, 0, 0) == -1 and os.kill(1, 0)",
+    "a parent's descriptors": "open('/proc/1/fd/0')",
+    "where a parent's descriptors lead": "os.readlink('/proc/1/fd/1')",
+    "the clock": "__import__('time').clock_settime(0, 1)",
+}
+
+
+@pytest.mark.parametrize("what", POISON)
+def test_what_others_use_cannot_be_poisoned(box: Boxes, what: str) -> None:
+    digest = box.runner.content.put_bytes(b"what others use")
+    code = POISON[what].format(
+        store=str(box.runner.content.path(digest).parent), blob=str(box.runner.content.path(digest))
+    )
+    assert refused(box, code) in ("OSError", "PermissionError", "FileNotFoundError", "ProcessLookupError")
+    assert box.runner.content.read(digest) == b"what others use"
+
+
+def test_links_that_leave_are_not_followed(box: Boxes) -> None:
+    """A link in out/ to a file of the machine is no output, and what was put there is not what the machine has."""
+    secret = box.root / "secret"
+    secret.write_text("secret")
+    for target in (str(secret), "../../../../secret", "/etc/hostname"):
+        failure = box.fails(f"import os; os.symlink({target!r}, 'out/answer.txt')")
+        assert failure.message.startswith("the action left out/answer.txt, which is no plain file")
+    failure = box.fails(f"import os; os.symlink({str(box.root)!r}, 'out/folder'); open('out/answer.txt', 'w')")
+    assert failure.message.startswith("the action left out/folder, which is no declared output")
+    failure = box.fails("import os; os.rmdir('out')")
+    assert "OSError" in failure.tail[-1] or "PermissionError" in failure.tail[-1]
+
+
+def test_a_hard_link_to_an_input_cannot_change_it(box: Boxes) -> None:
+    assert refused(box, "os.link('in/a', 'tmp/a')", in__a="a") in ("OSError", "PermissionError")
+
+
+@pytest.mark.parametrize("without", WEAKER)
+def test_without_namespaces_the_network_is_closed_by_the_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without: str
+) -> None:
+    box = boxes(tmp_path, monkeypatch, ["json"], without)
+    for what in (
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", "socket.socket(socket.AF_INET6, socket.SOCK_STREAM)", "socket.socket(socket.AF_UNIX)",
+        "socket.getaddrinfo('example.org', 80)", "os.kill(os.getppid(), 0) if 0 else ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) + 1 or 1 / 0",
+    ):  # fmt: skip
+        assert refused(box, what) in ("PermissionError", "gaierror", "ZeroDivisionError")
+    assert box.says("import socket; a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))") == "b'x'"
+    box.runner.stop()
+
+
+def test_as_an_ordinary_user(tmp_path: Path) -> None:
+    """The same box, made by somebody who is not root; where the tests run as one already, all of them show it."""
+    if os.getuid():
+        return
+    import shutil
+
+    place = Path("/tmp") / f"megbuild-user-{os.getpid()}"
+    place.mkdir(mode=0o755)
+    try:
+        package = Path(zygote.__file__).parent
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(package / "box", place / "megbuild/execute/box", ignore=ignored)
+        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py"):
+            shutil.copy(package / path, place / "megbuild/execute" / path)
+        (place / "megbuild/__init__.py").touch()
+        shutil.copy(Path(__file__).with_name("as_user.py"), place / "as_user.py")
+        (place / "actions").mkdir()
+        for path in (place, *place.rglob("*")):
+            os.chown(path, 65534, 65534)
+        python = "/usr/bin/python3"
+        assert Path(python).exists(), "the system's Python is what an ordinary user has"
+        done = subprocess.run(
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python, "-B", str(place / "as_user.py"), str(place)],
+            cwd=place, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[0].strip() == "box: namespaces"
+        assert "did" not in "".join(lines[1:]), lines
+        assert len(lines) == 15
+    finally:
+        shutil.rmtree(place)

@@ -9,7 +9,7 @@ import os
 import resource
 from collections.abc import Mapping, Sequence
 
-from . import kernel, landlock, root
+from . import calls, kernel, landlock, root
 
 PRIVATE = ("out", "home", "tmp")
 """What an action may write to in its staged folder."""
@@ -42,7 +42,7 @@ def mounts(name: str, processes: int) -> None:
 
 
 def give_up(limits: Mapping[str, int], work: str, readable: Sequence[str], abi: int) -> None:
-    """Limits, Landlock, no capabilities, no new privileges; in this order."""
+    """Limits, Landlock, no capabilities, no new privileges, few system calls; in this order."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, limit in limits.items():
         kind = getattr(resource, _LIMITS[name])
@@ -59,6 +59,8 @@ def give_up(limits: Mapping[str, int], work: str, readable: Sequence[str], abi: 
             landlock.restrict([*system, *readable, work], [*writable, *shared], _DEVICES, abi)
     kernel.drop_capabilities()
     kernel.no_new_privileges()
+    if calls.available():
+        calls.restrict(network=work == root.WORK)  # without a network namespace the network is the machine's
 
 
 def _tell(path: str, text: str) -> None:

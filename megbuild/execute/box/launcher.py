@@ -97,7 +97,7 @@ def _become(asked: dict[str, Any], box: str, why: str, python: str, place: str) 
     os.set_inheritable(asked["control"], True)
     work = root.WORK if box == NAMESPACES else "/nonexistent"
     environment = {**asked["environment"], "HOME": f"{work}/home", "TMPDIR": f"{work}/tmp"}
-    told = {"control": asked["control"], "preload": asked["preload"], "box": box, "why": why, "limits": asked["limits"]}
+    told = {"control": asked["control"], "preload": asked["preload"], "box": box, "why": why}
     told.update(
         through=asked["through"], actions=asked["actions"], readable=[asked["toolchain"], *asked["interpreters"]]
     )

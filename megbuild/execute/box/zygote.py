@@ -234,13 +234,13 @@ class _Zygote:
         """Confine this process; the folder that it works in."""
         os.umask(0o022)
         if self.boxed:
-            confine.mounts(request["name"], self.told["limits"]["processes"])
+            confine.mounts(request["name"], request["limits"]["processes"])
             work = root.WORK
         else:
             work = f"{self.told['actions']}/{request['name']}"
             _supervise()
         os.chdir(work)
-        confine.give_up(self.told["limits"], work, self.told["readable"], self.abi)
+        confine.give_up(request["limits"], work, self.told["readable"], self.abi)
         return work
 
     def _run(self, request: dict[str, Any], compiled: dict[str, CodeType], work: str) -> int:
