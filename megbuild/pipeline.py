@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -47,9 +48,11 @@ from megbuild.graph.plan import Planned, plan, stale
 from megbuild.graph.resolve import Target, declared_actions, resolve
 from megbuild.graph.stale import Verb
 from megbuild.store.files import Files
-from megbuild.store.lock import acquire
+from megbuild.store.lock import acquire, using
 from megbuild.store.noop import Looked, Note, stands
 from megbuild.store.places import cache_folder, private_folder
+from megbuild.store.recovery import recover
+from megbuild.store.roots import register
 from megbuild.store.state import NO_REST, Rest
 from megbuild.verify.verdict import verdict
 
@@ -201,7 +204,8 @@ def _inside(path: str, root: str) -> str:
 def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
     """Make what was asked for, and only what is stale of it."""
     begun = time.monotonic()
-    with acquire(private_folder(Path(find(asked.start))), listener.note):
+    root = Path(find(asked.start))
+    with acquire(private_folder(root), listener.note) as lock, cached(root, listener.note, recovering=lock.died):
         prepared = prepare(asked, listener.note)
         todo = stale(prepared.planned)
         builder = _builder(prepared, todo, listener, asked.require_sandbox)
@@ -217,6 +221,25 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others, prepared.left_out)
+
+
+@contextmanager
+def cached(root: Path, say: Callable[[str], None], *, recovering: bool = False) -> Iterator[None]:
+    """Use the user's cache for a workspace: nothing is removed from it meanwhile, and what it needs is known there.
+
+    :param recovering: whether the last build in this workspace died, and left things half-made.
+    """
+    cache = cache_folder()
+    if recovering:
+        recover(root, cache)
+    lock = using(cache, say)
+    try:
+        if lock:
+            register(cache, root)
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 def _uses_sdk(graph: Graph) -> bool:

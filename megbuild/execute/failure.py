@@ -14,6 +14,7 @@ from megbuild.graph.sources import written_line
 
 _FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
 _NOT_ITS_OWN = re.compile(r"Read-only file system: (.+)$")
+_DISK_FULL = "No space left on device"
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 TAIL = 15
 """How many lines of the log are shown."""
@@ -110,6 +111,8 @@ def limit_of(tail: Sequence[str], memory: int) -> str:
     for line in reversed(tail):
         if match := _NOT_ITS_OWN.search(line):
             return f"tried to change {match[1]}: an action may write to out/ and $TMPDIR only"
+        if _DISK_FULL in line:
+            return "found no space left on the disk [MB610]"
         if any(words in line for words in _OUT_OF_MEMORY):
             return f"asked for more memory than it may have ({memory / 1e6:.0f} MB)"
     return ""
