@@ -135,7 +135,7 @@ def sound(toolchain: Toolchain, cache: Path, say: Say) -> bool:
         if folder.exists():
             with suppress(MegbuildError, OSError), _alone(folder.with_suffix(".lock"), toolchain, say):
                 inventory.take(folder, _inventory(cache, toolchain.digest))  # else the cache cannot be written
-        return folder.exists()
+        return True
     if not changed:
         _used(_inventory(cache, toolchain.digest))
         return True

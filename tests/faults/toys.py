@@ -88,7 +88,7 @@ MODEL = """
     [models.{name}.outputs.caffe]
     [models.{name}.outputs.chip]
 """
-MODELS = ("one", "two")
+MODELS = ("one",)
 FILES = {
     "MODELS.toml": "workspace = true\n" + "".join(dedent(MODEL.format(name=name)) for name in MODELS),
     "train.py": "def train(path): pass\n",
