@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,11 @@ from megbuild.graph.plan import Planned, plan, stale
 from megbuild.graph.resolve import Step, Target, declared_actions, resolve, resolve_form
 from megbuild.graph.stale import Verb
 from megbuild.store.files import Files
-from megbuild.store.lock import acquire
+from megbuild.store.lock import acquire, using
 from megbuild.store.noop import Looked, Note, stands
 from megbuild.store.places import cache_folder, private_folder
+from megbuild.store.recovery import recover
+from megbuild.store.roots import register
 from megbuild.store.state import NO_REST, Rest
 
 if TYPE_CHECKING:  # a plan needs none of these: who executes and records imports them
@@ -239,7 +242,8 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
     from megbuild.execute.report import rows
 
     begun = time.monotonic()
-    with acquire(private_folder(Path(find(asked.start))), listener.note):
+    root = Path(find(asked.start))
+    with acquire(private_folder(root), listener.note) as lock, cached(root, listener.note, recovering=lock.died):
         prepared = prepare(asked, listener.note)
         todo = stale(prepared.planned)
         builder = _builder(prepared, todo, listener, asked.require_sandbox)
@@ -256,6 +260,25 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         moved = record(prepared.memory, prepared.planned, builder.done, upshot, narrowed)
         table = rows(prepared.graph, done, failed, prepared.memory)
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others, prepared.left_out)
+
+
+@contextmanager
+def cached(root: Path, say: Callable[[str], None], *, recovering: bool = False) -> Iterator[None]:
+    """Use the user's cache for a workspace: nothing is removed from it meanwhile, and what it needs is known there.
+
+    :param recovering: whether the last build in this workspace died, and left things half-made.
+    """
+    cache = cache_folder()
+    if recovering:
+        recover(root, cache)
+    lock = using(cache, say)
+    try:
+        if lock:
+            register(cache, root)
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> None:

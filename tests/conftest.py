@@ -167,6 +167,10 @@ class ToyRunner:
     def stop(self) -> None:
         self.toy.stopped = True
 
+    @property
+    def stopped(self) -> bool:
+        return self.toy.stopped
+
 
 @dataclass
 class Toy:

@@ -58,7 +58,15 @@ class Check(Command):  # type: ignore[misc]
         """Called by doit with the parsed command line; the exit status."""
         from megbuild.cli.guard import guarded
 
-        return guarded(lambda: _check(labels, params["only"], params["write"], params["json"]))
+        return guarded(lambda: _using_the_cache(labels, params["only"], params["write"], params["json"]))
+
+
+def _using_the_cache(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
+    from megbuild.declare.workspace import find
+    from megbuild.pipeline import cached
+
+    with cached(Path(find(Path.cwd())), _say):
+        return _check(labels, only, write, as_json)
 
 
 def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:

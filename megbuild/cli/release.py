@@ -75,8 +75,11 @@ class Release(Command):  # type: ignore[misc]
 
 def _release(words: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.declare.load import load
-    from megbuild.release import model_signature
+    from megbuild.pipeline import cached
+    from megbuild.release import model_signature, provenance
     from megbuild.release.sign import private_key
+    from megbuild.store.places import cache_folder
+    from megbuild.store.roots import register_bundle
 
     if params["sign"]:
         private_key(params["sign"])  # what is wrong with it is said before anything is built
@@ -89,9 +92,12 @@ def _release(words: list[str], params: Mapping[str, Any]) -> int:
     begun = _now()
     workspace = load(Path.cwd())
     release = chosen(workspace, words, params["name"])
-    bundle, commit = make(workspace, release, params)
     target = Path(params["to"]).absolute() if params["to"] else Path(workspace.root, "dist")
-    for path in write(bundle, commit, release, target, params, begun):
+    with cached(Path(workspace.root), print):
+        bundle, commit = make(workspace, release, params)
+        written = write(bundle, commit, release, target, params, begun)
+        register_bundle(cache_folder(), written[0], provenance.keys(bundle.statements.values()))
+    for path in written:
         print(path)
     return 0
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from megbuild.errors import MegbuildError
+from megbuild.errors import MegbuildError, Problem
 from megbuild.execute.failure import ActionFailed, located
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
@@ -26,6 +27,7 @@ from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Decision, Verb, decide
 from megbuild.store.content import ContentStore, Missing
 from megbuild.store.digests import Digest
+from megbuild.store.lock import Stopped
 
 CoreStep = Callable[[Action, Mapping[str, Digest], ContentStore], Outputs]
 """A step that the core computes itself, from the digests of what would be staged."""
@@ -87,6 +89,10 @@ class Runner(Protocol):
     def stop(self) -> None:
         """End what runs now; an interrupted build calls it."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether that was asked for."""
+
 
 @dataclass
 class Builder:
@@ -133,14 +139,18 @@ class Builder:
             stored = None if needed else self.memory.stored(now.key)
             decision = self._decision(action, now, needed, stored=stored is not None)
             try:
-                if decision.verb is Verb.KEEP:
-                    outputs, published = self.memory.last_outputs(action.id), {}
-                else:
-                    if stored is None and not started:
+                with self._held(action, now, decision):
+                    if decision.verb is Verb.RUN and not needed:  # another build may have made it meanwhile
+                        stored = self.memory.stored(now.key)
+                        decision = self._decision(action, now, needed, stored=stored is not None)
+                    if decision.verb is Verb.RUN and not started:
                         self.listener.started(action, decision.reasons)
                         started = True
-                    outputs = self._make(action, now) if stored is None else stored
-                    published = self.publisher.publish(action, now, outputs)
+                    if decision.verb is Verb.KEEP:
+                        outputs = self.memory.last_outputs(action.id)
+                    else:
+                        outputs = self._make(action, now) if stored is None else stored
+                published = {} if decision.verb is Verb.KEEP else self.publisher.publish(action, now, outputs)
             except Missing:
                 self._remake_inputs(action)
                 continue
@@ -148,16 +158,30 @@ class Builder:
                 raise self._located(action, failure) from None
             except Moved as moved:
                 raise ActionFailed(action.id, f"{moved.path} changed while the build ran; build again") from None
+            except Stopped:
+                raise ActionFailed(action.id, "the build was stopped") from None
             except MegbuildError as error:
                 raise ActionFailed(action.id, str(error).removeprefix(f"{action.id}: ")) from None
+            except OSError as error:  # while it was staged, or its outputs were read
+                place = f"{error.filename}: " if error.filename else ""
+                raise ActionFailed(action.id, str(Problem("MB607", f"{place}{error.strerror or error}"))) from None
             seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
             done = Done(action, decision.verb, decision.reasons, outputs, seconds, published)
             ran = stored is None and decision.verb is Verb.RUN
-            self.memory.remember(action.id, now, outputs, published, ran=ran)  # if kept: what was seen may be new
+            try:
+                self.memory.remember(action.id, now, outputs, published, ran=ran)  # if kept: what was seen may be new
+            except MegbuildError as error:  # its result is in the store: the next build finds it there
+                raise ActionFailed(action.id, str(error)) from None
             self._from[action.id] = made
             self.listener.finished(done)
             return done
         raise ActionFailed(action.id, "the store loses what is put into it: is its disk full or failing?")
+
+    def _held(self, action: Action, now: Fingerprint, decision: Decision) -> AbstractContextManager[object]:
+        """The lock of a key whose action is about to run in a toolchain: of all builds that want it, one runs it."""
+        if decision.verb is not Verb.RUN or action.toolchain == CORE:
+            return nullcontext()
+        return self.memory.making(now.key, action.id, self.listener.note, lambda: self.runner.stopped)
 
     def _decision(self, action: Action, now: Fingerprint, needed: tuple[Reason, ...], *, stored: bool) -> Decision:
         if needed:

@@ -9,16 +9,20 @@ compilation. They are unchecked: modules of an environment never change, and no 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import py_compile
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import cache_from_source
 from pathlib import Path
 
+_PARENT_DEATH_SIGNAL = 1
+"""Linux's number of the request."""
 _AT_A_TIME = 64
 """Modules that one process compiles before it is given more."""
 
@@ -31,8 +35,13 @@ def main(packages: str, cache: str) -> None:
         (module, compiled) for module, compiled in _modules(Path(packages), kept) if not _share(module, compiled)
     ]
     if unknown:
-        with ProcessPoolExecutor() as pool:
+        with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
             list(pool.map(_compile, *map(list, zip(*unknown)), chunksize=_AT_A_TIME))  # noqa: B905 - Python 3.10's
+
+
+def _end_with_parent() -> None:
+    """A process of the pool would wait for ever when the one that gives it work is killed."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _modules(packages: Path, kept: Path) -> Iterator[tuple[Path, Path]]:

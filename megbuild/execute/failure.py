@@ -15,6 +15,7 @@ from megbuild.graph.sources import written_line
 
 _FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
 _NOT_ITS_OWN = re.compile(r"Read-only file system: (.+)$")
+_DISK_FULL = "No space left on device"
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")
 _OUT_OF_PROCESSES = ("Resource temporarily unavailable", "can't start new thread", "Cannot fork")
 _TOO_LARGE = "File too large"
@@ -110,6 +111,8 @@ def limit_of(tail: Sequence[str], limits: Limits) -> str:
     for line in reversed(tail):
         if match := _NOT_ITS_OWN.search(line):
             return f"tried to change {match[1]}: an action may write to out/ and $TMPDIR only"
+        if _DISK_FULL in line:
+            return "found no space left on the disk [MB610]"
         if any(words in line for words in _OUT_OF_MEMORY):
             return f"asked for more memory than it may have ({limits.memory / 1e6:.0f} MB)"
         if any(words in line for words in _OUT_OF_PROCESSES):

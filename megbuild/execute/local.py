@@ -25,7 +25,7 @@ from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
-from megbuild.execute.toolchains import Installed, installed, provision
+from megbuild.execute.toolchains import Installed, installed, provision, sound
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
 from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
@@ -64,6 +64,8 @@ class Local:
     zygotes: Zygotes = field(init=False)
     _installing: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _sound: set[str] = field(default_factory=set)
+    """Digests of the toolchains that were looked at."""
     _warned: bool = False
     _begun: bool = False
     _deleting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -99,6 +101,11 @@ class Local:
         for folder in (self._shared, self._gone):
             shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def stopped(self) -> bool:
+        """See :class:`megbuild.execute.builder.Runner`."""
+        return self.zygotes.stopped
+
     def _ended(self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path) -> Ending:
         """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
         kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
@@ -110,7 +117,7 @@ class Local:
             try:
                 with self.zygotes.taken(kind) as zygote:
                     self._judge(zygote.box)
-                    _empty(folder)
+                    self._empty(folder)
                     log.parent.mkdir(parents=True, exist_ok=True)
                     log.write_bytes(b"")
                     sealed = zygote.box.confined == NAMESPACES
@@ -133,6 +140,14 @@ class Local:
         environment = tuple(_base(action, toolchain).items())
         return Kind(there.name, there.python, tuple(readable), flags, preload, environment, tuple(self.through))
 
+    def _empty(self, folder: Path) -> None:
+        """Make the folder anew. One that is there is taken away at once: what still writes to it writes nowhere."""
+        if folder.exists():
+            gone = self._gone / os.urandom(6).hex()
+            folder.rename(gone)
+            self._deleting.submit(shutil.rmtree, gone, ignore_errors=True)
+        folder.mkdir(parents=True)
+
     def _start_others(self, first: Kind) -> None:
         """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
         with self._guard:
@@ -145,7 +160,7 @@ class Local:
         kinds: dict[Kind, None] = {}
         for action in expected:
             toolchain = self.toolchains.get(action.toolchain)
-            if toolchain and (there := installed(toolchain, self.cache)):
+            if toolchain and (there := installed(toolchain, self.cache)) and self._is_sound(toolchain):
                 kinds[self._kind(action, toolchain, there)] = None
         others = [kind for kind in kinds if kind != first and kind.preload][: self.zygotes.most - 1]
         if others:
@@ -176,11 +191,22 @@ class Local:
 
     def _toolchain(self, action: Action) -> Installed:
         toolchain = self.toolchains[action.toolchain]
-        if there := installed(toolchain, self.cache):  # an action need not wait while another toolchain is installed
-            return there
+        if (there := installed(toolchain, self.cache)) and self._is_sound(toolchain):
+            return there  # an action need not wait while another toolchain is installed
         self._install_all()
         with self._lock(toolchain):
-            return provision(toolchain, self.cache, self.say)
+            there = provision(toolchain, self.cache, self.say)
+            self._sound.add(toolchain.digest)
+            return there
+
+    def _is_sound(self, toolchain: Toolchain) -> bool:
+        """Whether an installed toolchain is as it was installed; looked at once in a build, before its first action."""
+        if toolchain.digest in self._sound:
+            return True
+        with self._lock(toolchain):
+            if toolchain.digest not in self._sound and sound(toolchain, self.cache, self.say):
+                self._sound.add(toolchain.digest)
+        return toolchain.digest in self._sound
 
     def _lock(self, toolchain: Toolchain) -> threading.Lock:
         with self._guard:
@@ -255,9 +281,3 @@ def _folder_name(id: str) -> str:
     if plain == name and len(name) <= _LONGEST_NAME:
         return name
     return f"{plain[:_LONGEST_NAME]}~{digest_bytes(id.encode()).sha256[:16]}"
-
-
-def _empty(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)

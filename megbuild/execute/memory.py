@@ -18,6 +18,7 @@ from megbuild.graph.stale import Last
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
 from megbuild.store.files import Files
+from megbuild.store.lock import Lock, making
 from megbuild.store.records import Component, Record, RecordStore
 from megbuild.store.state import Built, Published, State, model_of
 
@@ -30,10 +31,11 @@ class Memory:
 
     def __init__(self, root: Path, cache: Path, warn: Callable[[str], None]) -> None:
         self.root = root
-        self.content = ContentStore(cache / "store")
+        self._store = cache / "store"
+        self.content = ContentStore(self._store)
         self.state = State.load(root, warn)
         self.files = Files(root, self.state.known)
-        self._records = RecordStore(cache / "store", self.content, warn)
+        self._records = RecordStore(self._store, self.content, warn)
         self.declared: frozenset[str] = frozenset()
         """Every action that the selected models declare now, asked for or not."""
         self._looking = threading.RLock()
@@ -61,6 +63,10 @@ class Memory:
         """The complete result of a key in the store."""
         record = self._records.get(key)
         return record.outputs if record else None
+
+    def making(self, key: str, id: str, say: Callable[[str], None], stopped: Callable[[], bool]) -> Lock:
+        """Hold a key while its action runs, so that no other build runs it too; see :func:`megbuild.store.lock.making`."""
+        return making(self._store, key, id, say, stopped)
 
     def cost(self, id: str) -> Cost | None:
         """What an action took when the result that stands here was made; None when that is not known."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from megbuild.declare.toolchains import Installation, Native
 from megbuild.errors import FAILED, fail
 from megbuild.execute import uv
+from megbuild.execute.box import kernel
 from megbuild.store.durable import place
 
 _TARGET = "x86_64-linux-gnu.2.28"
@@ -66,8 +67,9 @@ def _compiled(native: Native, compiler: list[str], scratch: Path, what: str) -> 
     environment |= {f"ZIG_{kind}_CACHE_DIR": str(scratch / "zig") for kind in ("GLOBAL", "LOCAL")}
     command = [*compiler, *native.arguments, "-o", str(output), Path(source).name]
     done = subprocess.run(
-        command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+        command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        preexec_fn=kernel.die_with_parent,
+    )  # fmt: skip
     if done.returncode or not output.is_file():
         said = uv.shortened(uv.sentence(done.stderr or "the compiler wrote nothing"))
         raise fail("MB331", f"{what}: {Path(source).name} cannot be compiled: {said}", status=FAILED)

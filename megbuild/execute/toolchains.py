@@ -16,18 +16,21 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from megbuild.declare import toolchains as declared
 from megbuild.declare.models import Toolchain
-from megbuild.errors import FAILED, fail
-from megbuild.execute import bytecode, interpreters, natives, uv
+from megbuild.errors import FAILED, MegbuildError, fail
+from megbuild.execute import bytecode, interpreters, inventory, natives, uv
+from megbuild.execute.box import kernel
+from megbuild.store.durable import place, sync_folder
 
 Say = Callable[[str], None]
 
+_DAY = 86400.0
 MARKER = "megbuild.json"
 """Written last into an environment: what it is, for people and for ``list_installed``."""
 
@@ -103,7 +106,9 @@ def provision(toolchain: Toolchain, cache: Path, say: Say) -> Installed:
             _delete(leftover)
         try:
             _install(toolchain, partial, cache / "compiled", say)
+            inventory.take(partial, _inventory(cache, toolchain.digest))
             partial.rename(final)
+            sync_folder(home)
         except OSError as error:
             code, hint = (
                 ("MB324", "free some space, or put the cache elsewhere")
@@ -116,6 +121,106 @@ def provision(toolchain: Toolchain, cache: Path, say: Say) -> Installed:
     found = installed(toolchain, cache)
     assert found, "it was installed just now"
     return found
+
+
+def sound(toolchain: Toolchain, cache: Path, say: Say) -> bool:
+    """Whether every file of an installed environment looks as it was installed; if not, the environment is removed.
+
+    ``say`` hears which file does not. One of an older megbuild, which kept no inventory, is taken stock of now.
+    """
+    folder = cache.absolute() / "toolchains" / toolchain.digest
+    try:
+        changed = inventory.changed(folder, _inventory(cache, toolchain.digest))
+    except FileNotFoundError:
+        if folder.exists():
+            with suppress(MegbuildError, OSError), _alone(folder.with_suffix(".lock"), toolchain, say):
+                inventory.take(folder, _inventory(cache, toolchain.digest))  # else the cache cannot be written
+        return True
+    if not changed:
+        _used(_inventory(cache, toolchain.digest))
+        return True
+    return not discard(toolchain, cache, say, lambda: inventory.changed(folder, _inventory(cache, toolchain.digest)))
+
+
+def discard(toolchain: Toolchain, cache: Path, say: Say, changed: Callable[[], list[str]]) -> bool:
+    """Remove an environment in which files have ``changed``, asked once more when nobody else can remove it.
+
+    What it shares by hard links is damaged as well: uv's copies of these packages, and compiled modules.
+    """
+    folder = cache.absolute() / "toolchains" / toolchain.digest
+    with _alone(folder.with_suffix(".lock"), toolchain, say):
+        if not folder.exists() or not (files := changed()):  # another build has mended it
+            return False
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        say(
+            f"warning: toolchain {toolchain.name}: {files[0]}{more} changed since it was installed; installing it again [MB612]"
+        )
+        _forget_copies(folder, files, cache / "compiled")
+        _inventory(cache, toolchain.digest).unlink(missing_ok=True)
+        _take_away(folder)
+    return True
+
+
+def remove_installed(cache: Path, digest: str) -> None:
+    """Delete an environment by its digest, with all that stands beside it; nobody uses the cache."""
+    folder = cache.absolute() / "toolchains" / digest
+    if folder.exists():
+        _take_away(folder)
+    for suffix in (".files", ".lock"):
+        folder.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def damaged(cache: Path, digest: str) -> list[str]:
+    """The files of an installed environment whose content is not what was installed; reads all of them."""
+    try:
+        return inventory.damaged(cache.absolute() / "toolchains" / digest, _inventory(cache, digest))
+    except FileNotFoundError:
+        return []
+
+
+def _inventory(cache: Path, digest: str) -> Path:
+    return cache.absolute() / "toolchains" / f"{digest}.files"
+
+
+def condemn(cache: Path, digest: str) -> None:
+    """Have an environment installed again by the next build that needs it."""
+    place(_inventory(cache, digest), b"condemned")
+
+
+def last_used(cache: Path, digest: str) -> float:
+    """When a build last ran something in an environment, to about a day."""
+    path = _inventory(cache, digest)
+    return (path if path.exists() else cache / "toolchains" / digest / MARKER).stat().st_mtime
+
+
+def _used(inventory: Path) -> None:
+    with suppress(OSError):
+        if inventory.stat().st_mtime < time.time() - _DAY:
+            os.utime(inventory)
+
+
+def _take_away(folder: Path) -> None:
+    doomed = folder.with_suffix(".partial")
+    _delete(doomed)
+    folder.rename(doomed)  # no other build sees half of it
+    _delete(doomed)
+
+
+def _forget_copies(folder: Path, files: Iterable[str], compiled: Path) -> None:
+    """Let go of copies that share their bytes with damaged files, so that these do not come back."""
+    numbers = {(folder / name).lstat().st_ino for name in files if (folder / name).exists()}
+    for copy in compiled.glob("**/*"):
+        with suppress(OSError):
+            if copy.lstat().st_ino in numbers:
+                copy.unlink()
+    packages = set()
+    for record in folder.glob("lib/python3.*/site-packages/*.dist-info/RECORD"):
+        inside = {line.split(",")[0] for line in record.read_text("utf-8", "replace").splitlines()}
+        if any(name.partition("/site-packages/")[2] in inside for name in files):
+            packages.add(record.parent.name.partition("-")[0])
+    if packages:
+        with suppress(uv.UvFailure):
+            uv.run(["cache", "clean", "--force", *sorted(packages)], folder)
 
 
 def list_installed(cache: Path) -> tuple[Listed, ...]:
@@ -144,10 +249,8 @@ def remove(toolchain: Toolchain, cache: Path) -> bool:
     if not folder.exists():
         return False
     with _alone(home / f"{toolchain.digest}.lock", toolchain, lambda line: None):
-        doomed = folder.with_suffix(".partial")
-        _delete(doomed)
-        folder.rename(doomed)  # no other build sees half of it
-        _delete(doomed)
+        _inventory(cache, toolchain.digest).unlink(missing_ok=True)
+        _take_away(folder)
     return True
 
 
@@ -215,7 +318,9 @@ def _compile_modules(folder: Path, cache: Path) -> None:
     """Give every module its compiled form; without it each import would compile anew, for actions write nothing."""
     quietly = ("-B", "-I", "-W", "ignore")
     command = [_python(folder), *quietly, bytecode.__file__, str(_site_packages(folder)), str(cache.absolute())]
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)  # else from source
+    subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False, preexec_fn=kernel.die_with_parent
+    )  # else from source
 
 
 def _probe(toolchain: Toolchain, parts: declared.Installation, folder: Path) -> str:
@@ -234,8 +339,9 @@ def _probe(toolchain: Toolchain, parts: declared.Installation, folder: Path) -> 
         environment |= toolchain.environment
         command = [_python(folder), "-B", "-s", parts.probe.script]
         done = subprocess.run(
-            command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
+            command, cwd=scratch, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+            preexec_fn=kernel.die_with_parent,
+        )  # fmt: skip
     answer = done.stdout.strip().rpartition("\n")[2]
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from megbuild.errors import FAILED, MegbuildError, fail
+from megbuild.execute.box import kernel
 
 Line = Callable[[str], None]
 
@@ -79,6 +80,7 @@ def _once(command: Sequence[str], folder: Path, environment: Mapping[str, str], 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=kernel.die_with_parent,  # it would go on writing to what the next build removes
     ) as process:
         assert process.stdout and process.stderr
         said = []

@@ -6,7 +6,7 @@ copy. Paths, users, hosts and variables of this machine are never asked for, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from megbuild import __version__
@@ -46,6 +46,12 @@ def of_artifact(made: Made, release: Release, version: str, commit: Commit, lock
         *_packages([locks[name] for name in made.locks]),
     ]
     return _statement({path: digest.sha256 for path, digest in made.files.items()}, BUILD, parameters, inner, needed)
+
+
+def keys(statements: Iterable[Statement]) -> dict[str, str]:
+    """The keys of the actions that artifacts were made by, by their ids."""
+    inner = (one["predicate"]["buildDefinition"]["internalParameters"] for one in statements)
+    return {action["id"]: action["key"] for parameters in inner for action in parameters["actions"]}
 
 
 def of_bundle(subjects: Mapping[str, str], release: Release, version: str, commit: Commit) -> Statement:

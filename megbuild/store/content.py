@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.digests import QUIET, Digest, Stamp, digest_bytes, digest_descriptor, pieces, stamp, stamp_of
-from megbuild.store.durable import placing, write_all
+from megbuild.store.durable import make_folders, placing, sync_folder, unwritable, write_all
 
 _CLONE = 0x40049409
 """The ioctl that makes one file share another's blocks (FICLONE), where the file system can."""
@@ -51,12 +51,18 @@ class ContentStore:
             known = self.has(digest)
             if not known:  # a copy that is thrown away need not reach the disk
                 os.fsync(target)
-        if known:
-            part.unlink()
-        else:
-            blob = self._blob(digest)
-            blob.parent.mkdir(parents=True, exist_ok=True)
-            part.rename(blob)
+        blob = self._blob(digest)
+        try:
+            if known:
+                part.unlink()
+            else:
+                make_folders(blob.parent)
+                part.rename(blob)
+                sync_folder(blob.parent)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            raise unwritable(blob, error) from error
         return digest
 
     def has(self, digest: Digest) -> bool:
@@ -94,10 +100,35 @@ class ContentStore:
         found = stamp(to)  # getting its name has moved the time of the last change
         return placed._replace(ctime_ns=found.ctime_ns) if found else placed
 
+    def all(self) -> Iterator[tuple[Path, int, float]]:
+        """Every blob: where it lies (its name is its SHA-256), its size in bytes, and when it came."""
+        for path in sorted(self._folder.glob("??/[!.]*")):
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                yield path, status.st_size, status.st_mtime
+
+    def verify(self) -> Iterator[str]:
+        """Read every blob; a damaged one is removed, and told in a sentence."""
+        for path, size, _ in self.all():
+            digest = Digest(path.name, size)
+            try:
+                with self._open(digest) as source:
+                    self._check(source, digest, digest_descriptor(source))
+            except Corrupt as damage:
+                yield str(damage)
+            except Missing:  # somebody has removed it meanwhile
+                continue
+
+    def remove(self, sha256: str) -> None:
+        """Remove a blob; nobody uses the cache."""
+        with suppress(FileNotFoundError):
+            (self._folder / sha256[:2] / sha256).unlink()
+
     def sweep(self, older_than_s: float = 86400.0) -> None:
         """Remove what processes that were killed left half-written."""
         limit = time.time() - older_than_s
-        for part in [*self._folder.glob("incoming/*"), *self._folder.glob("*/.*.part")]:
+        records = self._folder.parent / "ac"
+        for part in [*self._folder.glob("incoming/*"), *self._folder.glob("*/.*.part"), *records.glob("*/.*.part")]:
             with suppress(FileNotFoundError):
                 if part.stat().st_mtime < limit:
                     part.unlink()

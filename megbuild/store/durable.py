@@ -9,13 +9,16 @@ from pathlib import Path
 
 from megbuild.errors import FAILED, MegbuildError, fail
 
+UNWRITABLE = "MB602"
+"""The code of the error of a file that cannot be written."""
+
 
 @contextmanager
 def placing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[int]:
     """A descriptor, open for reading and writing, whose content stands at ``path`` when the block ends well.
 
     Folders above are made. The umask applies to ``mode``. A ``durable`` file has reached the disk before it gets its
-    name, so that a power failure cannot leave an empty one. A process killed inside the block leaves a hidden file
+    name, so that a power failure cannot leave an empty one, and its name has when the block has ended. A process killed inside the block leaves a hidden file
     ``.<random>.part`` beside ``path`` and nothing else.
     """
     part = path.parent / f".{os.urandom(6).hex()}.part"
@@ -28,6 +31,8 @@ def placing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[
         if durable:
             os.fsync(descriptor)
         part.rename(path)
+        if durable:
+            sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             part.unlink()
@@ -44,6 +49,23 @@ def place(path: Path, content: bytes, *, mode: int = 0o666) -> None:
         write_all(descriptor, content)
 
 
+def sync_folder(folder: Path) -> None:
+    """Names that were given or taken in a folder survive a power failure from here on."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder, with those above it; they survive a power failure."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
 def write_all(descriptor: int, content: bytes | memoryview) -> None:
     """Write every byte: one system call may take fewer."""
     rest = memoryview(content)
@@ -54,7 +76,7 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
 def unwritable(path: Path, error: OSError) -> MegbuildError:
     """The error of a file that cannot be written."""
     return fail(
-        "MB602",
+        UNWRITABLE,
         f"cannot write {path}: {error.strerror}",
         "free space on the disk, or mend the folder's permissions",
         status=FAILED,
@@ -66,5 +88,5 @@ def _create(part: Path, mode: int) -> int:
     try:
         return os.open(part, flags, mode)
     except FileNotFoundError:
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(part.parent)
         return os.open(part, flags, mode)

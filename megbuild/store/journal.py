@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from zlib import crc32
 
-from megbuild.store.durable import unwritable, write_all
+from megbuild.store.durable import sync_folder, unwritable, write_all
 
 
 class Journal:
@@ -64,6 +64,8 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         size = os.fstat(descriptor).st_size
+        if not size:
+            sync_folder(self.path.parent)  # else a power failure could take the file with all of its lines
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             write_all(descriptor, b"\n")  # ends a torn line, so that the next one stands by itself
         return descriptor

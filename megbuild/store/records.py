@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from megbuild.store.durable import place
 FORMAT = 2
 """Raised when the fields below change their meaning: records of another format are misses, and stay until one
 of this format takes their place."""
+
+_DAY = 86400.0
 
 Component = str | int | float | bool
 """One thing that entered a key, as a reason compares and shows it; floats are finite."""
@@ -64,6 +68,9 @@ class RecordStore:
             stored = path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:  # a failing disk, or a folder: as good as damaged
+            self._warn(f"{path} cannot be read: {error.strerror}")
+            return None
         try:
             record = _decode(stored)
         except _Foreign:  # a version of megbuild that shares this store may go on reading it
@@ -74,7 +81,25 @@ class RecordStore:
         if record.key != key:
             self._remove(path, f"it is the record of {record.key}")
             return None
-        return record if complete(record, self._content) else None
+        if not complete(record, self._content):
+            return None
+        _used(path)
+        return record
+
+    def all(self) -> Iterator[tuple[Record, float, int]]:
+        """Every record that can be read, when it was last used, and its size in bytes; nothing is removed."""
+        for path in sorted(self._folder.glob("??/[!.]*")):
+            with suppress(OSError, ValueError, _Foreign):
+                record, status = _decode(path.read_bytes()), path.stat()
+                if record.key == path.name:
+                    yield record, status.st_mtime, status.st_size
+
+    def verify(self) -> int:
+        """Read every record; ``warn`` hears of damaged ones, which are removed. How many there are."""
+        paths = sorted(self._folder.glob("??/[!.]*"))
+        for path in paths:
+            self.get(path.name)
+        return len(paths)
 
     def put(self, record: Record) -> None:
         """Keep a record. Its outputs must be in the content store already: readers may come at once."""
@@ -93,6 +118,13 @@ class RecordStore:
         self._warn(f"{path} cannot be used and has been removed: {why}")
         with suppress(FileNotFoundError):
             path.unlink()
+
+
+def _used(path: Path) -> None:
+    """Note that a record was used, once a day: what is not used for long is removed first."""
+    with suppress(OSError):  # of another user, or read-only
+        if path.stat().st_mtime < time.time() - _DAY:
+            os.utime(path)
 
 
 def complete(record: Record, content: ContentStore) -> bool:

@@ -100,7 +100,8 @@ def _cache(folder: Path) -> Path:
     return folder / "cache"
 
 
-def _write(root: Path, files: dict[str, str]) -> None:
+def write_small(root: Path, files: dict[str, str]) -> None:
+    """The files of a small workspace, and its one sample."""
     import numpy
 
     space = Workspace(root, root)
@@ -153,7 +154,7 @@ def small_seed(shared: Path) -> Seed:
 
     def lay_out(root: Path) -> None:
         root.mkdir()
-        _write(root, SMALL)
+        write_small(root, SMALL)
 
     return _seeded(shared / "seed-small", lay_out)
 
@@ -190,7 +191,7 @@ def unbuilt(tmp_path: Path) -> Make:
     def make(files: dict[str, str]) -> Workspace:
         root = tmp_path / "workspace"
         root.mkdir()
-        _write(root, {**SMALL, **files})
+        write_small(root, {**SMALL, **files})
         return Workspace(root, _cache(tmp_path))
 
     return make

@@ -106,6 +106,7 @@ class Workspace:
     root: Path
     cache: Path
     environment: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=lambda: COMMAND)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def build(self, *arguments: str, summary: bool = True) -> Outcome:
@@ -127,7 +128,7 @@ class Workspace:
     ) -> subprocess.Popen[str]:
         environment = {**os.environ, "MEGBUILD_CACHE": str(self.cache), "PYTHONUNBUFFERED": "1", **self.environment}
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*self.command, *arguments],
             cwd=self.root / folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,85 @@
+"""What an environment was made of: a line for every file, so that a changed one is noticed before anything runs in it.
+
+Looking costs a ``stat`` of each file (``changed``); ``damaged`` reads them all. A file that somebody changes and gives
+back its old size and time is found by the latter only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from megbuild.store.digests import digest_bytes, digest_file
+from megbuild.store.durable import place
+
+_Entry = tuple[int, int, int, str]
+"""Size in bytes, modification time in ns, inode, and SHA-256 of the content, or of where a link leads."""
+
+
+class _Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    files: dict[str, _Entry]
+    format: int = 1
+
+
+def take(folder: Path, to: Path) -> None:
+    """Write the inventory of what ``folder`` holds now to the file ``to``."""
+    files = {name: (*_seen(status), _digest(Path(folder, name))) for name, status in _walk(folder)}
+    place(to, msgspec.msgpack.encode(_Inventory(files)), mode=0o444)
+
+
+def changed(folder: Path, inventory: Path) -> list[str]:
+    """The files that do not look as they did, are missing or are new; all of them where the inventory is damaged.
+
+    :raises FileNotFoundError: when there is no inventory.
+    """
+    known = _read(inventory)
+    if known is None:
+        return [inventory.name]
+    now = {name: _seen(status) for name, status in _walk(folder)}
+    differing = {name for name in known.keys() & now.keys() if known[name][:3] != now[name]}
+    return sorted((known.keys() ^ now.keys()) | differing)
+
+
+def damaged(folder: Path, inventory: Path) -> list[str]:
+    """The same by content: what holds other bytes, is missing or is new."""
+    known = _read(inventory)
+    if known is None:
+        return [inventory.name]
+    now = {name: _digest(Path(folder, name)) for name, _ in _walk(folder)}
+    differing = {name for name in known.keys() & now.keys() if known[name][3] != now[name]}
+    return sorted((known.keys() ^ now.keys()) | differing)
+
+
+def _read(inventory: Path) -> dict[str, _Entry] | None:
+    try:
+        return msgspec.msgpack.decode(inventory.read_bytes(), type=_Inventory).files
+    except ValueError:
+        return None
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file and link below a folder, with its status."""
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        with os.scandir(folder / inside) as found:
+            for entry in found:
+                name = f"{inside}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{name}/")
+                else:
+                    yield name, entry.stat(follow_symlinks=False)
+
+
+def _seen(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _digest(path: Path) -> str:
+    if stat.S_ISLNK(path.lstat().st_mode):
+        return digest_bytes(os.fsencode(path.readlink())).sha256
+    return digest_file(path).sha256

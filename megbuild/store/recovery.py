@@ -1,0 +1,47 @@
+"""Clearing away what a build that died had begun: nothing that has a name of its own is touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from megbuild.store.content import ContentStore
+from megbuild.store.lock import alone_now, sweep_keys
+from megbuild.store.places import private_folder
+
+_PART = re.compile(r"\.[0-9a-f]{12}\.part")
+"""What ``placing`` calls a file that is not whole yet."""
+_OTHERS = 86400.0
+"""Seconds after which a part in a cache that other builds use belongs to none of them."""
+BY_HAND = "run.sh"
+"""What a failed action's folder holds: it stays for who wants to run it by hand."""
+
+
+def recover(root: Path, cache: Path) -> None:
+    """Remove what the last build in a workspace left half-made; its lock is held, that of the cache is not."""
+    private = private_folder(root)
+    for folder in (root / "out", private / "fresh", private):
+        _sweep(folder, deep=folder != private)
+    with suppress(FileNotFoundError):
+        for staged in (private / "actions").iterdir():
+            if not (staged / BY_HAND).exists():
+                shutil.rmtree(staged, ignore_errors=True)
+    content = ContentStore(cache / "store")
+    sweep_keys(cache / "store")
+    lock = alone_now(cache)
+    with suppress(OSError):
+        content.sweep(0.0 if lock else _OTHERS)
+    if lock:
+        lock.release()
+
+
+def _sweep(folder: Path, *, deep: bool) -> None:
+    for base, folders, names in os.walk(folder):
+        for name in filter(_PART.fullmatch, names):
+            with suppress(OSError):
+                Path(base, name).unlink()
+        if not deep:
+            folders.clear()
