@@ -150,7 +150,7 @@ class Files:
         """The files below ``base`` that match, sorted, as paths that begin with ``base``.
 
         ``*``, ``?`` and ``[...]`` match within a name and never a leading dot; ``**`` is any number of folders, among
-        them no links. The folders that were listed are watched. A pattern that leaves ``base`` is an error.
+        them no links and none that Python keeps its own files in. The folders that were listed are watched. A pattern that leaves ``base`` is an error.
         """
         if (pattern, base) in self._globs:
             for path in self._trails[pattern, base]:
@@ -264,7 +264,7 @@ class Files:
         if head == "**":
             yield from self._match(folder, rest or ("*",))
             for entry in self._list(folder):
-                if entry.is_folder and not entry.is_link and not entry.name.startswith("."):
+                if entry.is_folder and not entry.is_link and entry.name[0] != "." and entry.name != "__pycache__":
                     yield from self._match(_join(folder, entry.name), parts)
         elif not _WILD.search(head):
             path = _join(folder, head)
