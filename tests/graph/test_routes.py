@@ -128,3 +128,23 @@ def test_the_format_that_a_rule_names_first() -> None:
     raw = InstalledRule("raw", Rule("tm", "raw", (".r",), "toy"), "/rules/raw")
     road = routes.shortest([made[0], longer, raw, made[2]], "tm", "chip")
     assert [rule.name for rule in road or ()] == ["caffe", "chip"]
+
+
+def test_what_wraps_an_artifact_is_taken_only_where_it_is_asked_for() -> None:
+    """Else a delivered ONNX file might go through the blob of a chip to the format that the .tm leads to."""
+    rules = [
+        InstalledRule("a_chip", Rule("onnx", "om", (".om",), "toy"), "/"),
+        InstalledRule("embed", Rule("om", "mge", (".mge",), "toy", embeds=True), "/"),
+        InstalledRule("import", Rule("onnx", "tm", (".tm",), "toy"), "/"),
+        InstalledRule("mge", Rule("tm", "mge", (".mge",), "toy"), "/"),
+    ]
+
+    def road(goal: str, embed: str = "") -> list[str] | None:
+        found = routes.shortest(rules, "onnx", goal, embed=embed)
+        return None if found is None else [rule.name for rule in found]
+
+    assert road("mge") == ["import", "mge"]
+    assert road("om", embed="mge") == ["a_chip", "embed"]
+    assert road("mge", embed="om") is None
+    assert routes.reachable(rules[:2], "onnx") == ("om",)
+    assert "  om -. embed .-> mge" in routes.mermaid(rules)
