@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Doctor(Command):  # type: ignore[misc]
 def _tell() -> int:
     from megbuild.declare.load import load
 
+    print("```text")  # a report shows it as it stands
     for name, value in _machine():
         print(f"{name:<12} {value}")
     workspace = load(Path.cwd(), ())
@@ -39,6 +41,7 @@ def _tell() -> int:
         print(f"\n{toolchain.name}: {toolchain.summary}")
         for line in _toolchain(workspace, toolchain):
             print(f"  {line}")
+    print("```")
     return 0
 
 
@@ -68,6 +71,15 @@ def _lines(path: str) -> list[str]:
         return []
 
 
+def _asked(toolchain: Toolchain) -> list[str]:
+    """The packages that its requirements name, and not those that these bring along; of what it extends as well."""
+    from megbuild.declare.toolchains import normalised
+
+    texts = ["\n".join(_lines(str(Path(lock).with_name("requirements.in")))) for lock in toolchain.locks]
+    found = [name for text in texts for name in re.findall(r"^([A-Za-z0-9][\w.-]*)", text, re.MULTILINE)]
+    return list(dict.fromkeys(map(normalised, found)))
+
+
 def _toolchain(workspace: Workspace, toolchain: Toolchain) -> list[str]:
     from megbuild.declare.toolchains import pins
     from megbuild.execute.toolchains import installed
@@ -77,10 +89,12 @@ def _toolchain(workspace: Workspace, toolchain: Toolchain) -> list[str]:
     state = (
         "there" if installed(toolchain, cache_folder()) else "can be installed: doit toolchain sync " + toolchain.name
     )
-    count = len(pins(*map(Path, toolchain.locks)))
+    pinned = pins(*map(Path, toolchain.locks))
+    asked = [f"{name} {pinned[name]}" for name in _asked(toolchain) if name in pinned]
     lines = [
-        f"environment {toolchain.digest[:12]}, Python {toolchain.python}, {count} packages: {state}",
-        f"makes {', '.join(sorted(makes)) or 'nothing by itself'}",
+        f"environment {toolchain.digest[:12]}, Python {toolchain.python}, {len(pinned)} packages: {state}",
+        f"with {', '.join(asked)}",
+        f"makes {', '.join(sorted(set(makes))) or 'nothing by itself'}",
     ]
     for sdk in toolchain.sdks:
         lines.append(f"{sdk.name}: " + (f"must be obtained: {sdk.trouble}" if sdk.trouble else f"there, {sdk.version}"))

@@ -54,7 +54,9 @@ def test_what_is_there_and_what_is_not(
     (tmp_path / "cache/toolchains" / toolchain.digest / "bin/python").touch()
     assert doctor._tell() == 0
     lines = told(capsys)
-    assert lines[0].startswith("megbuild ")
+    assert lines[0] == lines[-1][:3] + "text" and lines[1].startswith("megbuild ")
+    versions = next(line for line in lines if "mgeconvert 1.0.2" in line and line.startswith("with "))
+    assert "megengine 1.13.0" in versions and "onnxruntime " in versions
     assert any(line.startswith("environment") and line.endswith("packages: there") for line in lines)
     assert any(line.endswith("packages: can be installed: doit toolchain sync megengine") for line in lines)
     assert "Cambricon Neuware: there, 3.9.0" in lines

@@ -151,3 +151,23 @@ def test_a_rule_that_refines_a_format_is_on_no_road_by_itself() -> None:
     around = (rules[2], rules[1])
     assert names(routes.refined(rules, "onnx", around, lambda rule: True)) == ["import", "onnx", "int8"]
     assert routes.refinements(rules, "tm", ()) == ()
+
+
+def test_what_wraps_an_artifact_is_taken_only_where_it_is_asked_for() -> None:
+    """Else a delivered ONNX file might go through the blob of a chip to the format that the .tm leads to."""
+    rules = [
+        InstalledRule("a_chip", Rule("onnx", "om", (".om",), "toy"), "/"),
+        InstalledRule("embed", Rule("om", "mge", (".mge",), "toy", embeds=True), "/"),
+        InstalledRule("import", Rule("onnx", "tm", (".tm",), "toy"), "/"),
+        InstalledRule("mge", Rule("tm", "mge", (".mge",), "toy"), "/"),
+    ]
+
+    def road(goal: str, embed: str = "") -> list[str] | None:
+        found = routes.shortest(rules, "onnx", goal, embed=embed)
+        return None if found is None else [rule.name for rule in found]
+
+    assert road("mge") == ["import", "mge"]
+    assert road("om", embed="mge") == ["a_chip", "embed"]
+    assert road("mge", embed="om") is None
+    assert routes.reachable(rules[:2], "onnx") == ("om",)
+    assert "  om -. embed .-> mge" in routes.mermaid(rules)
