@@ -4,7 +4,8 @@ An option of a step is, in rising order of force: the rule's default, the [defau
 preset, what the user wrote on the output, and what the next rule of the road requires of this step. A requirement that contradicts what the user
 wrote is an error, not a silent override.
 
-A rule that refines a format (float to int8) is on the road where an option of it that no other step has is set. What the next rule requires holds for it and
+A rule that refines a format (float to int8) is on the road where an option of it that no other step has is set; of several such
+rules the last one is. What the next rule requires holds for it and
 for the step before it together.
 """
 
@@ -147,12 +148,16 @@ def _target(workspace: Workspace, model: Model, output: Output) -> Target:
                 ),
             )
         )
-    others = {name for edge in road for name in edge.rule.options}
+    taken = {name for edge in road for name in edge.rule.options}
     spare = routes.refinements(workspace.rules, start, road)
 
     def wanted(rule: Rule) -> bool:
-        own = {name: option for name, option in rule.options.items() if name not in others}
-        return any(_settled(name, option, hardware.options, output) != option.default for name, option in own.items())
+        """Whether an option of it is set that no step has, nor a refinement further on: a format is made int8 once."""
+        own = {name: option for name, option in rule.options.items() if name not in taken}
+        if all(_settled(name, option, hardware.options, output) == option.default for name, option in own.items()):
+            return False
+        taken.update(own)
+        return True
 
     road = routes.refined(workspace.rules, start, road, wanted)
     return Target(model, output, hardware, steps(label, road, hardware.options, output, spare))

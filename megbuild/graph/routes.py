@@ -83,15 +83,21 @@ def _rather(edge: InstalledRule, here: str, start: str, known: Road) -> bool:
 
 
 def refinements(rules: Iterable[InstalledRule], start: str, road: Road) -> Road:
-    """The rules that refine a format which the road starts with or makes, in the road's order."""
+    """The rules that refine a format which the road makes or starts with, from its end to its start."""
     passed = [start, *(edge.rule.produces for edge in road)]
     return tuple(
-        rule for form in dict.fromkeys(passed) for rule in rules if rule.rule.refines and rule.rule.produces == form
+        rule
+        for form in dict.fromkeys(reversed(passed))
+        for rule in rules
+        if rule.rule.refines and rule.rule.produces == form
     )
 
 
 def refined(rules: Iterable[InstalledRule], start: str, road: Road, wanted: Callable[[Rule], bool]) -> Road:
-    """The road with each of its refinements that is ``wanted`` put in behind the last step that makes its format."""
+    """The road with each of its refinements that is ``wanted`` put in behind the last step that makes its format.
+
+    They are asked from the road's end to its start.
+    """
     whole = list(road)
     for rule in refinements(rules, start, road):
         if wanted(rule.rule):

@@ -122,7 +122,7 @@ def _net(paths: Sequence[Path]) -> Any:
     for name in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
         setattr(options, name, False)
     if net.load_param(str(paths[0])) or net.load_model(str(paths[1])):
-        raise Refusal("ncnn cannot load this model: see the log for the layer that it does not have")
+        raise Refusal("ncnn cannot load this model: the log names the layer that it does not take")
     return net
 
 

@@ -21,6 +21,8 @@ OPSET = 13
 """The first in which DequantizeLinear has a scale for each channel."""
 DIGITS = 4
 """Significant digits of a range: what differs between processors comes far behind them."""
+FLOAT = ("ConvTranspose",)
+"""Whose scales by channel the quantiser takes from the wrong axis."""
 AT_ONCE = 16
 """Samples between two summaries: the calibration keeps what it is given until then."""
 
@@ -37,6 +39,7 @@ def build(job: Job) -> None:
     made = _quantised(path, _ranges(path, job))
     if not any(node.op_type == "DequantizeLinear" for node in made.graph.node):
         raise Refusal("onnxruntime left all of this model in float: it quantises none of its operators")
+    _unshare(made.graph)
     made.producer_name, made.producer_version = "megbuild", ""
     del made.metadata_props[:]
     job.output("artifact").write_bytes(made.SerializeToString(deterministic=True))
@@ -101,7 +104,7 @@ def _ranges(path: Path, job: Job) -> Any:
 def _quantised(path: Path, ranges: Any) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType, qdq_quantizer, quant_utils, registry
 
-    kinds = sorted({*registry.QLinearOpsRegistry, *registry.QDQRegistry})
+    kinds = sorted({*registry.QLinearOpsRegistry, *registry.QDQRegistry}.difference(FLOAT))
     model = quant_utils.load_model_with_shape_infer(path)
     quantiser = qdq_quantizer.QDQQuantizer(
         model, True, False, quant_utils.QuantizationMode.QLinearOps, True, QuantType.QInt8, QuantType.QInt8, ranges, [], [], kinds, {}
@@ -112,6 +115,28 @@ def _quantised(path: Path, ranges: Any) -> onnx.ModelProto:
         raise Refusal(f"onnxruntime cannot quantise this model: {' '.join(str(error).split())}") from error
     made: onnx.ModelProto = quantiser.model.model
     return made
+
+
+def _unshare(graph: onnx.GraphProto) -> None:
+    """Gives each reader of a weight its own conversion: onnxruntime 1.16 does so itself, and forgets the axis of the scales."""
+    readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, []).append((node, place))
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.op_type != "DequantizeLinear" or not node.attribute:
+            continue
+        for number, (reader, place) in enumerate(readers.get(node.output[0], [])[1:], 1):
+            own = onnx.NodeProto()
+            own.CopyFrom(node)
+            own.name, own.output[0] = f"{node.name}_{number}", f"{node.output[0]}_{number}"
+            reader.input[place] = own.output[0]
+            nodes.append(own)
+    copies = [onnx.NodeProto.FromString(node.SerializeToString(deterministic=True)) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
 
 
 def describe(paths: Sequence[Path]) -> Description:

@@ -13,8 +13,8 @@ from megbuild_worker.job import Description, Job, Refusal, Tensor
 from . import ranges
 from .file import File
 
-ENDS = ("INPUT", "OUTPUT")
-"""Named as operations: they are left as declared, with a conversion behind or before."""
+FLOAT = ("INPUT", "OUTPUT", "DIV")
+"""What stays float between conversions: inputs and results, as declared, and what TFLite's interpreter does not compute in int8."""
 
 
 def build(job: Job) -> None:
@@ -31,7 +31,7 @@ def build(job: Job) -> None:
     content = file.packed()
     made = quantizer.Quantizer(content)
     asked = recipe.static_wi8_ai8()
-    asked += [{"regex": ".*", "operation": end, "algorithm_key": "no_quantize", "op_config": {}} for end in ENDS]
+    asked += [{"regex": ".*", "operation": kind, "algorithm_key": "no_quantize", "op_config": {}} for kind in FLOAT]
     made.load_quantization_recipe(asked)
     found = ranges.reached(job, content, file)
     try:

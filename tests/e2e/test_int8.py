@@ -202,6 +202,46 @@ def test_what_cannot_become_int8(unbuilt: Make) -> None:
     assert any("onnxruntime left all of this model in float" in line for line in outcome.errors), outcome.text
 
 
+AWKWARD = """
+    import megengine
+    import megengine.functional as F
+    import megengine.module as M
+    import numpy as np
+
+
+    class Net(M.Module):
+        def __init__(self):
+            super().__init__()
+            self.up = M.ConvTranspose2d(3, 8, 2, 2)
+            self.down = M.Conv2d(8, 8, 4, 4)
+            self.mix, self.scores = M.Linear(8, 8), M.Linear(8, 6)
+
+        def forward(self, image):
+            x = F.leaky_relu(self.up(image), 0.2)
+            x = self.down(x / (1 + F.abs(x)))
+            pooled = F.mean(x, axis=[2, 3])
+            return self.scores(self.mix(F.relu(self.mix(pooled)))), x
+
+
+    def build():
+        random = np.random.RandomState(0)
+        network = Net()
+        for parameter in network.parameters():
+            parameter[...] = megengine.Tensor(random.uniform(-0.5, 0.5, parameter.shape).astype("float32"))
+        network.eval()
+        return network
+"""
+
+
+def test_what_the_runtimes_do_not_take_in_int8_stays_float(unbuilt: Make) -> None:
+    """A division in TFLite, a transposed convolution in ONNX; and a weight that two layers share has its scales by channel in both."""
+    models = FLOAT["MODELS.toml"].replace("cosine = 0.99, top1 = 0.9", "cosine = 0.95, top1 = 0")  # scores all alike
+    space = with_data(unbuilt({"MODELS.toml": models, "net.py": AWKWARD}))
+    outcome = space.build("//:net@tflite", "//:net@onnx", "//:net@onnx-4")
+    assert outcome.status == 0, outcome.text
+    assert {row["verdict"] for row in outcome.rows.values()} == {"pass"}
+
+
 NOTHING = """
     workspace = true
 

@@ -129,3 +129,27 @@ def test_a_plan_never_keeps_what_rests_on_something_else(toy: Any) -> None:
             graph_, lambda id: Known(memory.last(id), memory.last_outputs(id), lambda key: None, (Reason("edited:x"),))
         )
         assert all(step.decision.verb is Verb.RUN for step in damaged)
+
+
+REFINES = """
+    from megbuild.rule import Option, Rule
+    RULE = Rule(consumes="caffe", produces="caffe", files=(".prototxt", ".caffemodel"), toolchain="convert",
+                options={"precision": Option("float", choices=("float", "int8"))}, needs=lambda options: ("calibration",))
+"""
+
+
+def test_a_format_that_is_refined(toy: Any) -> None:
+    """It reads what the step before it made, and calibration samples; who makes the format runs it, and int8 has its thresholds."""
+    head = HEAD + "    calibration = 'c.npy'\n"
+    toy.write({"rules/int8/rule.py": REFINES, "rules/int8/worker.py": "", "c.npy": "samples"})
+    made = graph(toy, "    [models.net.outputs.caffe]\n    precision = 'int8'\n", head).actions
+    assert [product.action for product in made["//:net#caffe-int8"].products] == ["//:net#caffe"]
+    assert "in/calibration/c.npy" in [entry.path for entry in made["//:net#caffe-int8"].inputs]
+    assert made["//:net#caffe-int8+measured"].summary == "run //:net#caffe-int8 on OpenCV"
+    assert made["//:net@caffe"].options["precision"] == "int8"
+    behind = "    [models.net.outputs.chip]\n    via = 'caffe'\n"
+    assert (
+        "//:net#caffe-int8" not in graph(toy, behind + "    precision = 'int8'\n", head).actions
+    )  # it calibrates itself
+    with pytest.raises(MegbuildError, match="int8 needs calibration samples"):
+        graph(toy, "    [models.net.outputs.caffe]\n    precision = 'int8'\n")

@@ -156,3 +156,11 @@ def test_the_name_of_a_step_behind_one_that_refines() -> None:
     chip = rule("chip", "onnx", "chip", options={"fold": Option(False), "batch": Option(1)})
     road = refined(INT8, BATCHED, chip, format="chip", precision="int8", fold=True, batch=2)
     assert [step.name for step in road] == ["onnx-batch2", "onnx-batch2-int8", "chip-batch2-fold-int8"]
+
+
+def test_of_two_formats_that_could_be_refined_it_is_the_last_one() -> None:
+    """A delivered ONNX file on its way to TFLite is not quantised first."""
+    lite = rule("lite", "onnx", "lite", options={"fold": Option(False)})
+    lite8 = rule("lite8", "lite", "lite", options=dict(INT8.rule.options))
+    road = refined(INT8, lite8, BATCHED, lite, format="lite", precision="int8")
+    assert [step.name for step in road] == ["onnx", "lite", "lite-int8"]
