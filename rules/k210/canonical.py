@@ -56,6 +56,8 @@ def modules(content: bytes) -> Iterator[tuple[str, int, int]]:
             raise Malformed(f"its module {number} lies behind its end")
         kind = content[position : position + 16].rstrip(b"\0").decode("ascii", "replace")
         (size,) = struct.unpack_from("<I", content, position + 24)
+        if position + size > len(content):
+            raise Malformed(f"its modules end at {position + size}, and it has {len(content)} bytes")
         yield kind, position, position + max(size, MODULE)
         position += max(size, MODULE)
     if position != len(content):
