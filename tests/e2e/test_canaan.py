@@ -52,15 +52,20 @@ FILES = {
 }
 
 
+def write_samples(space: Workspace, count: int) -> None:
+    """Samples of two inputs with very different ranges: exchanged, they would quantise to nothing."""
+    random = np.random.RandomState(1)
+    (space.root / "data").mkdir()
+    for number in range(count):
+        offset, image = random.uniform(-50, 50, (1, 4)), random.uniform(-1, 1, (1, 2, 8, 8))
+        np.savez(space.root / f"data/{number}.npz", offset=offset.astype("float32"), image=image.astype("float32"))
+
+
 @pytest.fixture
 def space(unbuilt: Make) -> Workspace:
-    """Eight samples of two inputs with very different ranges: exchanged, they would quantise to nothing."""
+    """The network with eight samples."""
     made = unbuilt(FILES)
-    random = np.random.RandomState(1)
-    (made.root / "data").mkdir()
-    for number in range(8):
-        offset, image = random.uniform(-50, 50, (1, 4)), random.uniform(-1, 1, (1, 2, 8, 8))
-        np.savez(made.root / f"data/{number}.npz", offset=offset.astype("float32"), image=image.astype("float32"))
+    write_samples(made, 8)
     return made
 
 
