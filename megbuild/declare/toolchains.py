@@ -73,11 +73,13 @@ class Installation(msgspec.Struct, frozen=True):
     """How a toolchain is put together beyond its locks; kept as plain data in ``Toolchain.settings["installation"]``.
 
     ``build`` names packages that exist only as source archives, each with the distutils configuration for its build.
-    ``native_lock`` pins the compiler; it is used during the installation and does not stay.
+    ``native_lock`` pins the compiler; it is used during the installation and does not stay. ``removed`` are patterns of
+    files below site-packages that do not stay either.
     """
 
     native: tuple[Native, ...] = ()
     native_lock: str = ""
+    removed: tuple[str, ...] = ()
     build: dict[str, dict[str, dict[str, str]]] = {}
     probe: Probe | None = None
     provides: tuple[str, ...] = ()
@@ -87,7 +89,8 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """toolchain.toml as written.
 
     ``python`` is the minor version, ``extends`` another toolchain whose locks come first. ``left_out`` are packages
-    that metadata asks for and that its lock leaves out; ``provides`` those that packages of a training environment find
+    that metadata asks for and that its lock leaves out, ``removed`` files of packages (below site-packages, with
+    wildcards) that are in the way; ``provides`` those that packages of a training environment find
     satisfied whatever they ask for. ``environment`` holds the variables of its actions, ``settings`` what the runner
     of its actions reads, ``limits`` what an action may use. ``sdk`` lists what a user must get from a vendor. The other tables are those of
     :class:`Installation`.
@@ -98,6 +101,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extends: str = ""
     provides: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     settings: dict[str, Any] = {}
     limits: Limits = UNLIMITED
@@ -136,6 +140,7 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
     native: list[Native] = []
     build: dict[str, dict[str, dict[str, str]]] = {}
     provides: list[str] = []
+    removed: list[str] = []
     sdks: list[SdkTable] = []
     limits = UNLIMITED
     for part, file in reversed(chain):  # what is extended comes first
@@ -146,12 +151,14 @@ def describe(name: str, known: Mapping[str, Path]) -> Toolchain:
         build |= file.build
         sdks += file.sdk
         provides += file.provides
+        removed += file.removed
         environment |= file.environment
         settings |= file.settings
         limits = file.limits.over(limits)
     installation = Installation(
         native=tuple(native),
         native_lock=_native_lock(chain) if native else "",
+        removed=tuple(removed),
         build=build,
         probe=top.probe and Probe(top.probe.expect, _existing(folder, "probe.py")),
         provides=tuple(provides),
@@ -238,6 +245,7 @@ def digest(toolchain: Toolchain) -> str:
         parts += [["site", path.relative_to(folder).as_posix(), _sha256(path)] for path in modules]
     parts += [["build", package, options] for package, options in sorted(built.build.items())]
     parts += [["native", _sha256(Path(entry.source)), entry.output, list(entry.arguments)] for entry in built.native]
+    parts += [["removed", pattern] for pattern in built.removed]
     if built.native_lock:
         parts.append(["compiler", _sha256(Path(built.native_lock))])
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -276,6 +276,7 @@ def _install(toolchain: Toolchain, folder: Path, compiled: Path, say: Say) -> No
                 )
         except uv.UvFailure as failure:
             raise uv.explain(failure, what) from None
+    _remove_files(parts.removed, _site_packages(folder), what)
     _compile_modules(folder, compiled / "bytecode")
     if parts.native:
         natives.add(parts, folder, compiled / "native", what, say)
@@ -312,6 +313,19 @@ def _install_lock(
         configuration.write(file)
     extra = {"DIST_EXTRA_CONFIG": str(scratch / "distutils.cfg")}
     uv.run(arguments, scratch, extra=extra, line=line)
+
+
+def _remove_files(patterns: tuple[str, ...], packages: Path, what: str) -> None:
+    """Take files of packages away; one that is not there any more is an error, for the reason of its removal is unknown then."""
+    for pattern in patterns:
+        found = [path for path in packages.glob(pattern) if not path.is_dir()]
+        if not found:
+            raise fail(
+                "MB420", f"{what}: no package has the file {pattern}, which is to be removed",
+                "correct or leave out this entry of removed in its toolchain.toml", status=FAILED,
+            )  # fmt: skip
+        for path in found:
+            path.unlink()
 
 
 def _compile_modules(folder: Path, cache: Path) -> None:

@@ -281,3 +281,18 @@ def test_native_sources_are_compiled_and_the_compiler_does_not_stay(rules, tmp_p
     (native / "requirements.lock").write_text(f"ziglang==1.0 --hash=sha256:{digest}\n")
     with pytest.raises(MegbuildError, match=r"fill.c cannot be compiled: fill.c:1:1: error: no \[MB331\]"):
         toolchains.provision(small(rules), tmp_path / "cache", lambda line: None)
+
+
+def test_files_of_packages_that_are_in_the_way_do_not_stay(rules, tmp_path):
+    before = small(rules).digest
+    path = rules / "toolchains" / "small" / "toolchain.toml"
+    whole = path.read_text()
+    path.write_text('removed = ["tiny-*.dist-info/RECORD"]\n' + whole)
+    assert small(rules).digest != before
+    installed = toolchains.provision(small(rules), tmp_path / "cache", lambda line: None)
+    assert [file.name for file in Path(installed.folder).rglob("tiny-1.0.dist-info/*")].count("RECORD") == 0
+    assert run(installed, "import tiny; print(tiny.VERSION)") == "1.0"
+
+    path.write_text('removed = ["tiny/libc.so.6"]\n' + whole)
+    problem = refused(rules, tmp_path / "other cache")
+    assert (problem.code, "tiny/libc.so.6" in problem.message) == ("MB420", True)
