@@ -1,6 +1,6 @@
 """What plays another machine where it is installed: another clock, another processor, a folder that lists in another order.
 
-Each function says what there is to do it with, or raises nothing and gives None: the check then says what it did not vary.
+A function gives None where this machine has nothing to do it with: the check then says what it did not vary.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ CLOCK, EMULATOR, MEMORY, USERS = "libfaketime", "qemu-x86_64", "a tmpfs at /dev/
 """What is wanted, as the user would look for it."""
 _MEMORY = Path("/dev/shm")
 _USER = 31337
+"""The number of the other user, and of its group."""
 
 
 def clock() -> Path | None:
