@@ -34,9 +34,7 @@ class Runs:
     def told(self) -> dict[str, float]:
         """Medians and the spread, in ms and MiB."""
         return {
-            "cpu_ms": round(statistics.median(self.cpu) * 1e3, 2),
-            "cpu_ms_min": round(min(self.cpu) * 1e3, 2),
-            "cpu_ms_max": round(max(self.cpu) * 1e3, 2),
+            **spread("cpu_ms", [seconds * 1e3 for seconds in self.cpu]),
             "wall_ms": round(statistics.median(self.wall) * 1e3, 2),
             "peak_mib": round(max(self.peak), 1),
             "runs": len(self.cpu),
@@ -86,10 +84,23 @@ def ratio(of: Runs, to: Runs) -> float:
     return round(statistics.median(a / b for a, b in zip(of.cpu, to.cpu, strict=True)), 3)
 
 
+def spread(name: str, measured: Sequence[float], digits: int = 2) -> dict[str, float]:
+    """The median of what was measured, under its name, and the least and the most of it."""
+    found = {name: statistics.median(measured), f"{name}_min": min(measured), f"{name}_max": max(measured)}
+    return {key: round(value, digits) for key, value in found.items()}
+
+
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return {"cores": os.cpu_count(), "memory_gib": round(memory, 1), "kernel": platform.release()}
+    system = f"{platform.system()} {platform.machine()}"
+    return {
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory, 1),
+        "system": system,
+        "kernel": platform.release(),
+        "load": round(os.getloadavg()[0], 1),
+    }
 
 
 def report(said: dict[str, Any], where: str) -> None:

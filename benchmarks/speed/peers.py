@@ -5,6 +5,7 @@ They keep all four formats, in one folder per package, ``made/<package>/<model>.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def install(peer: str, folder: Path) -> str:
 
 def version(program: str) -> str:
     """What the peer calls itself."""
-    return once(Command((program, "--version"), Path.cwd())).strip().splitlines()[0]
+    lines = once(Command((program, "--version"), Path.cwd())).strip().splitlines()
+    return next((line.strip() for line in lines if re.search(r"\d\.\d", line)), lines[0])
 
 
 def actions(model: Model) -> Iterator[tuple[str, tuple[str, ...], str]]:

@@ -34,7 +34,8 @@ class Planned(Struct, frozen=True):
     decision: Decision
     waits: str = ""
     now: Fingerprint | None = None
-    """What it would be made from now; None while it waits."""
+    """What it is made from now; None while it waits, and when it will run: that is looked at again then, and thousands
+    of these are large."""
 
 
 def plan(graph: Graph, known: Callable[[str], Known]) -> tuple[Planned, ...]:
@@ -50,7 +51,7 @@ def plan(graph: Graph, known: Callable[[str], Known]) -> tuple[Planned, ...]:
         now = fingerprint(action, graph.toolchains.get(action.toolchain), made)
         stored = found.stored(now.key) if found.last is None or found.last.key != now.key or found.damage else None
         decision = decide(now.key, now.components, found.last, found.damage, stored=stored is not None)
-        planned.append(Planned(action.id, decision, now=now))
+        planned.append(Planned(action.id, decision, now=None if decision.verb is Verb.RUN else now))
         if decision.verb is Verb.KEEP:
             made[action.id] = found.last_outputs
         elif stored is not None:

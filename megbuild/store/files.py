@@ -27,6 +27,8 @@ SHARED = 8
 """Models that may share a file before a change of it is taken to matter to all."""
 _MADE = {"out", "__pycache__"}
 """Folders that builds and Python make."""
+_KEPT = 8 << 20
+"""Bytes of contents that are kept in memory: what many models import is read once, and their own sources go."""
 _LONGEST_WAIT = 2_500_000_000
 """Nanoseconds; a file that is younger still has its time from another clock than ours."""
 
@@ -51,7 +53,8 @@ class Files:
         self._known: MutableMapping[str, Known] = {} if known is None else known
         self._watched: dict[str, Stamp | None] = {}
         self._digests: dict[str, Digest | None] = {}
-        self._contents: dict[str, bytes] = {}
+        self._contents: dict[str, bytes] = {}  # oldest first
+        self._kept = 0
         self._listings: dict[str, tuple[Entry, ...]] = {}
         self._globs: dict[tuple[str, str], tuple[str, ...]] = {}
         self._declaring: dict[str, frozenset[str]] = {}
@@ -127,7 +130,7 @@ class Files:
         return self._declares(folder)
 
     def read(self, path: str) -> bytes | None:
-        """A file's content, kept in memory from then on; None when there is no file."""
+        """A file's content, kept in memory for a while; None when there is no file. Read again, it is the same or shows as moved."""
         if path not in self._contents:
             wanted = self.digest(path)
             if wanted is None:
@@ -136,6 +139,10 @@ class Files:
             if digest_bytes(content) != wanted:
                 self._moved.add(path)
             self._contents[path] = content
+            self._kept += len(content)
+            while self._kept > _KEPT and len(self._contents) > 1:
+                self._kept -= len(self._contents.pop(next(iter(self._contents))))
+            return content
         return self._contents[path]
 
     def text(self, path: str) -> str | None:
@@ -170,7 +177,7 @@ class Files:
         self._watched[path] = seen
         self._digests[path] = digest
         self._known[path] = (seen, digest.sha256)
-        self._contents.pop(path, None)
+        self._kept -= len(self._contents.pop(path, b""))
         self._young.discard(path)
         self._moved.discard(path)
 

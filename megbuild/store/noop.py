@@ -91,6 +91,8 @@ class Note:
 
     def path(self, at: int) -> str:
         """One of them."""
+        if self._paths is not None:
+            return self._paths[at]
         end = sum(self.lengths[: at + 1])
         return os.fsdecode(bytes(self.names[end - self.lengths[at] : end - 1]))
 

@@ -326,3 +326,19 @@ def test_a_file_that_changes_as_fast_as_it_is_read_has_moved(tmp_path: Path, mon
     files.digest("log")
     monkeypatch.undo()
     assert files.moved() == ["log"]
+
+
+def test_contents_are_kept_for_a_while_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources of thousands of models do not stay in memory, and one that is read again must be what it was."""
+    monkeypatch.setattr(module, "_KEPT", 250)
+    for name in "abcd":
+        (tmp_path / name).write_text(name * 100)
+        os.utime(tmp_path / name, ns=(10**18, 10**18))
+    files = Files(tmp_path)
+    for name in "abcd":
+        assert files.text(name) == name * 100
+    assert list(files._contents) == ["c", "d"] and files._kept == 200
+    assert files.text("a") == "a" * 100 and not files.moved()
+    (tmp_path / "b").write_text("other")
+    files.read("b")
+    assert files.moved() == ["b"]
