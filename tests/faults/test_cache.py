@@ -28,7 +28,10 @@ def blobs(space: Workspace) -> list[Path]:
 def damage(path: Path) -> None:
     """Flip a bit in the middle."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    if content:
+        content[len(content) // 2] ^= 1
+    else:
+        content += b"?"
     path.chmod(0o644)
     path.write_bytes(bytes(content))
 
