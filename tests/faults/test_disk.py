@@ -23,8 +23,8 @@ CALLS = ("fsync", "fdatasync", "rename", "unlink", "write", "open")
 
 
 @contextmanager
-def faulty(under: Path, at: int, fault: Callable[[], None], calls: tuple[str, ...] = CALLS) -> Iterator[list[str]]:
-    """Call ``fault`` instead of the ``at``-th call about something below a folder; gives what was called."""
+def faulty(toy: Toy, at: int, fault: Callable[[], None], calls: tuple[str, ...] = CALLS) -> Iterator[list[str]]:
+    """Call ``fault`` before the ``at``-th call about the workspace or the cache; gives what was called."""
     seen: list[str] = []
     originals = {name: getattr(os, name) for name in calls}
 
@@ -32,7 +32,7 @@ def faulty(under: Path, at: int, fault: Callable[[], None], calls: tuple[str, ..
         def call(first: Any, *rest: Any, **named: Any) -> Any:
             place = Path(f"/proc/self/fd/{first}").readlink() if isinstance(first, int) else os.fspath(first)
             reads = name == "open" and not (rest and rest[0] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-            if str(place).startswith(str(under)) and not reads:
+            if str(place).startswith((str(toy.root), str(toy.cache))) and not reads:
                 seen.append(f"{name} {place}")
                 if len(seen) == at:
                     fault()
@@ -51,7 +51,7 @@ def faulty(under: Path, at: int, fault: Callable[[], None], calls: tuple[str, ..
 
 def places(toy: Toy, calls: tuple[str, ...] = CALLS) -> list[str]:
     """Every call of a whole build, in order."""
-    with faulty(toy.root.parent, 0, lambda: None, calls) as seen:
+    with faulty(toy, 0, lambda: None, calls) as seen:
         toy.build()
     return seen
 
@@ -68,7 +68,7 @@ def artifacts(toy: Toy) -> dict[str, bytes]:
 
 
 def parts(toy: Toy) -> list[Path]:
-    return [*toy.root.parent.glob("**/.*.part"), *toy.cache.glob("store/cas/incoming/*")]
+    return [*toy.root.glob("**/.*.part"), *toy.cache.glob("**/.*.part"), *toy.cache.glob("store/cas/incoming/*")]
 
 
 def test_killed_at_every_write_rename_and_sync(toy: Toy) -> None:
@@ -77,12 +77,12 @@ def test_killed_at_every_write_rename_and_sync(toy: Toy) -> None:
     total = len(places(toy, calls))
     whole = artifacts(toy)
     assert total > 100
-    for at in range(1, total + 1, 5):
+    for at in range(1, total + 1, 7):
         reset(toy)
         child = os.fork()
         if not child:
             try:
-                with faulty(toy.root.parent, at, lambda: os.kill(os.getpid(), signal.SIGKILL), calls):
+                with faulty(toy, at, lambda: os.kill(os.getpid(), signal.SIGKILL), calls):
                     toy.build()
             finally:
                 os._exit(0)
@@ -112,9 +112,9 @@ def test_refused_at_every_call(toy: Toy, code: int) -> None:
         raise OSError(code, os.strerror(code))
 
     told = 0
-    for at in range(1, total + 1, 17):
+    for at in range(1, total + 1, 41):
         reset(toy)
-        with faulty(toy.root.parent, at, refuse):
+        with faulty(toy, at, refuse):
             try:
                 report = toy.report(keep_going=True)
             except MegbuildError as error:
@@ -132,7 +132,7 @@ def test_refused_at_every_call(toy: Toy, code: int) -> None:
         assert artifacts(toy) == whole, f"call {at}"
         toy.build()
         assert toy.ran == []
-    assert told > total / 17 / 2
+    assert told > total / 41 / 2
 
 
 def test_what_has_a_name_is_on_the_disk_first(toy: Toy) -> None:
