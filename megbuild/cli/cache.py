@@ -176,8 +176,8 @@ def _compiled(cache: Path) -> Iterator[Item]:
 def _remove(cache: Path, doomed: Doomed) -> None:
     from megbuild.execute.toolchains import remove_installed
     from megbuild.store.content import ContentStore
-    from megbuild.store.lock import sweep_keys
     from megbuild.store.records import RecordStore
+    from megbuild.store.recovery import sweep_cache
 
     content = ContentStore(cache / "store")
     records = RecordStore(cache / "store", content, _say)
@@ -191,8 +191,7 @@ def _remove(cache: Path, doomed: Doomed) -> None:
         else:
             with suppress(FileNotFoundError):
                 Path(item.name).unlink()
-    content.sweep(0.0)
-    sweep_keys(cache / "store")
+    sweep_cache(cache, 0.0)
 
 
 def _tell(doomed: Doomed, *, would: bool) -> None:

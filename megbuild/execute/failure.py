@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from megbuild.errors import Problem
 from megbuild.execute.zygote import Limits
 from megbuild.graph.sources import written_line
 
@@ -112,7 +113,7 @@ def limit_of(tail: Sequence[str], limits: Limits) -> str:
         if match := _NOT_ITS_OWN.search(line):
             return f"tried to change {match[1]}: an action may write to out/ and $TMPDIR only"
         if _DISK_FULL in line:
-            return "found no space left on the disk [MB610]"
+            return str(Problem("MB610", "found no space left on the disk"))
         if any(words in line for words in _OUT_OF_MEMORY):
             return f"asked for more memory than it may have ({limits.memory / 1e6:.0f} MB)"
         if any(words in line for words in _OUT_OF_PROCESSES):

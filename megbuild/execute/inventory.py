@@ -16,13 +16,14 @@ import msgspec
 from megbuild.store.digests import digest_bytes, digest_file
 from megbuild.store.durable import place
 
+FORMAT = 1
 _Entry = tuple[int, int, int, str]
 """Size in bytes, modification time in ns, inode, and SHA-256 of the content, or of where a link leads."""
 
 
 class _Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: dict[str, _Entry]
-    format: int = 1
+    format: int = FORMAT
 
 
 def take(folder: Path, to: Path) -> None:
@@ -56,9 +57,10 @@ def damaged(folder: Path, inventory: Path) -> list[str]:
 
 def _read(inventory: Path) -> dict[str, _Entry] | None:
     try:
-        return msgspec.msgpack.decode(inventory.read_bytes(), type=_Inventory).files
+        found = msgspec.msgpack.decode(inventory.read_bytes(), type=_Inventory)
     except ValueError:
         return None
+    return found.files if found.format == FORMAT else None
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

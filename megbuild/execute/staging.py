@@ -72,9 +72,15 @@ def _copy(leaf: Leaf, target: Path) -> None:
     try:
         shutil.copyfile(leaf.origin, target)
     except OSError as error:
-        raise Moved(leaf.said) from error
+        if not _can_read(leaf.origin):  # else it is the copy that cannot be written
+            raise Moved(leaf.said) from error
+        raise
     if digest_file(target) != leaf.digest:
         raise Moved(leaf.said)
+
+
+def _can_read(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113 - a text, and only asked
 
 
 def _link(leaf: Leaf, kept: Path, target: Path) -> None:

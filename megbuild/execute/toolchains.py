@@ -23,7 +23,7 @@ from pathlib import Path
 
 from megbuild.declare import toolchains as declared
 from megbuild.declare.models import Toolchain
-from megbuild.errors import FAILED, MegbuildError, fail
+from megbuild.errors import FAILED, MegbuildError, Problem, fail
 from megbuild.execute import bytecode, interpreters, inventory, natives, uv
 from megbuild.execute.box import kernel
 from megbuild.store.durable import place, sync_folder
@@ -152,9 +152,9 @@ def discard(toolchain: Toolchain, cache: Path, say: Say, changed: Callable[[], l
         if not folder.exists() or not (files := changed()):  # another build has mended it
             return False
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        say(
-            f"warning: toolchain {toolchain.name}: {files[0]}{more} changed since it was installed; installing it again [MB612]"
-        )
+        told = f"toolchain {toolchain.name}: {files[0]}{more} changed since it was installed; installing it again"
+        problem = Problem("MB612", told)
+        say(f"warning: {problem}")
         _forget_copies(folder, files, cache / "compiled")
         _inventory(cache, toolchain.digest).unlink(missing_ok=True)
         _take_away(folder)

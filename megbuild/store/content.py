@@ -130,7 +130,7 @@ class ContentStore:
         records = self._folder.parent / "ac"
         for part in [*self._folder.glob("incoming/*"), *self._folder.glob("*/.*.part"), *records.glob("*/.*.part")]:
             with suppress(FileNotFoundError):
-                if part.stat().st_mtime < limit:
+                if part.stat().st_mtime <= limit:
                     part.unlink()
 
     def _blob(self, digest: Digest) -> Path:

@@ -133,7 +133,8 @@ def _hold(path: Path, kind: int, tell: Say, stopped: Callable[[], bool] | None =
         try:
             if not _try(path, descriptor, kind | fcntl.LOCK_NB):
                 if not said:
-                    if not (ours := _is_ours(descriptor)):
+                    ours = stopped is not None and _is_ours(descriptor)
+                    if not ours:
                         tell(_holder(descriptor))
                     said = not ours
                 if stopped is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,13 +30,23 @@ def recover(root: Path, cache: Path) -> None:
         for staged in (private / "actions").iterdir():
             if not (staged / BY_HAND).exists():
                 shutil.rmtree(staged, ignore_errors=True)
-    content = ContentStore(cache / "store")
-    sweep_keys(cache / "store")
     lock = alone_now(cache)
     with suppress(OSError):
-        content.sweep(0.0 if lock else _OTHERS)
+        sweep_cache(cache, 0.0 if lock else _OTHERS)
     if lock:
         lock.release()
+
+
+def sweep_cache(cache: Path, older_than_s: float) -> None:
+    """Remove what builds that were killed left half-written in a cache, and the keys that they held."""
+    sweep_keys(cache / "store")
+    ContentStore(cache / "store").sweep(older_than_s)
+    limit = time.time() - older_than_s
+    for folder in ("workspaces", "bundles", "toolchains"):
+        for path in (cache / folder).glob(".*.part"):
+            with suppress(OSError):
+                if path.stat().st_mtime <= limit:
+                    path.unlink()
 
 
 def _sweep(folder: Path, *, deep: bool) -> None:

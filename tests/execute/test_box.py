@@ -677,3 +677,13 @@ def test_as_an_ordinary_user(tmp_path: Path) -> None:
         assert len(lines) == 15
     finally:
         shutil.rmtree(place)
+
+
+def test_a_gigabyte_of_output_ends_the_action_in_seconds(box: Boxes) -> None:
+    """At the limit that everybody has."""
+    box.says("")
+    begun = time.monotonic()
+    failure = box.fails("import os\npiece = b'x' * (1 << 20)\nfor _ in range(1024):\n    os.write(1, piece)\n")
+    assert failure.message == "printed more than 64 MB"
+    assert time.monotonic() - begun < 20
+    assert len(failure.tail[0]) <= 300
