@@ -16,6 +16,8 @@ PASS, FAIL, SMOKE, NOT_RUN = "pass", "fail", "smoke", "not run"
 DEFAULTS: Mapping[str, Mapping[str, float]] = {
     "": {"cosine": 0.9999, "scale": 0.01, "top1": 0.99},
     "fp16": {"cosine": 0.999, "scale": 0.02, "top1": 0.98},
+    "bf16": {"cosine": 0.999, "scale": 0.02, "top1": 0.98},
+    "int16": {"cosine": 0.999, "scale": 0.03, "top1": 0.98},
     "int8": {"cosine": 0.98, "scale": 0.15, "top1": 0.95},
 }
 """Thresholds by precision where an output declares none of its own for a metric; '' is full precision."""
