@@ -62,9 +62,18 @@ Answers = dict[str, dict[str, Any]]
 @pytest.fixture(scope="session")
 def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """What the driver answered, by the name of the cell."""
+    return _answers(request, shared_folder(tmp_path_factory))
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the one driver: below it are a folder for each case, with its files and ``arrays.npz``."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "lowering"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _answers(request: pytest.FixtureRequest, folder: Path) -> Answers:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "answers").exists():
@@ -87,9 +96,11 @@ def _asked_for(session: pytest.Session) -> list[Cell]:
     return list(found.values())
 
 
-def in_toolchain(script: str, arguments: list[str], folder: Path, seed: str = "0") -> None:
-    """Runs a script of this folder with the mgeconvert toolchain's Python in ``folder``; its output is in ``log``."""
-    toolchain = _toolchain()
+def in_toolchain(
+    script: str, arguments: list[str], folder: Path, seed: str = "0", toolchain_name: str = "mgeconvert"
+) -> None:
+    """Runs a script of this folder with a toolchain's Python in ``folder``; its output is in ``log``."""
+    toolchain = _toolchain(toolchain_name)
     environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": seed}
     environment |= {**toolchain.environment, "TQDM_DISABLE": "1"}
     command = [toolchain.python, "-B", "-s", str(HERE / script), *arguments]
@@ -113,8 +124,8 @@ def _read(folder: Path) -> Answers:
     return {_name(row): row for row in rows}
 
 
-def _toolchain() -> Installed:
-    """The mgeconvert toolchain, where the user has it (``MEGBUILD_TEST_CACHE``, else the ordinary cache)."""
-    described = toolchains.describe("mgeconvert", toolchains.folders(builtin_rules_folder()))
+def _toolchain(name: str) -> Installed:
+    """A toolchain, where the user has it (``MEGBUILD_TEST_CACHE``, else the ordinary cache)."""
+    described = toolchains.describe(name, toolchains.folders(builtin_rules_folder()))
     cache = Path(os.environ.get("MEGBUILD_TEST_CACHE") or cache_folder())
     return provision(described, cache, lambda line: None)

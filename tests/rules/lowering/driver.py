@@ -73,6 +73,7 @@ class Traced:
 
     def __init__(self, case: Any, folder: Path) -> None:
         import megengine as mge
+        import numpy as np
         from megengine.traced_module import trace_module
 
         from megbuild_worker import job, traced
@@ -98,6 +99,9 @@ class Traced:
         )
         self.feed = {tensor.name: feed for tensor, feed in zip(self.inputs, feeds)}
         self.expected = {name: tensor.numpy() for name, tensor in zip(names, flat)}
+        named_arrays = {f"in {name}": array for name, array in self.feed.items()}
+        named_arrays.update({f"out {name}": array for name, array in self.expected.items()})
+        np.savez(folder / "arrays.npz", **named_arrays)
         traced.settle(module, self.inputs, self.results)
         self.path = folder / "model.tm"
         mge.save(module, str(self.path))
