@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -260,7 +261,7 @@ def test_the_page_in_docs_covers_every_rule_and_is_n_of_n() -> None:
     }
     for rule in load(ROOT).rules:
         assert rule.name in rows, f"{rule.name} has neither a row nor a reason"
-    scores = {rule: cells for rule, cells in rows.items() if " of " in cells[0]}
+    scores = {rule: cells for rule, cells in rows.items() if re.match(r"\d+ of \d+$", cells[0])}
     assert len(scores) >= 12
     for rule, cells in scores.items():
         # onnxruntime has other kernels for AVX-512, and XNNPACK others for AMD: they take no switch
