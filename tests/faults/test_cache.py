@@ -25,6 +25,10 @@ def blobs(space: Workspace) -> list[Path]:
     return sorted(space.cache.glob("store/cas/??/[!.]*"))
 
 
+def records(space: Workspace) -> list[Path]:
+    return sorted(space.cache.glob("store/ac/??/[!.]*"))
+
+
 def damage(path: Path) -> None:
     """Flip a bit in the middle."""
     content = bytearray(path.read_bytes())
@@ -106,17 +110,17 @@ def test_what_a_workspace_needs_stays_and_the_rest_goes(toys: Toys, built: Works
     other = toys.space(cache=built.cache)
     (other.root / "one.py").write_text("def build(weights): return 'other'\n")
     assert other.build(summary=False).status == 0
-    artifacts, count = built.artifacts(), len(blobs(built))
+    artifacts, count = built.artifacts(), len(records(built))
     toys.drop(other)
     would = built.doit("cache", "gc", "--dry-run", "--max-size", "0")
     assert would.lines[0].startswith("would remove "), would.text
-    assert len(blobs(built)) == count
+    assert len(records(built)) == count
     assert built.doit("cache", "gc", "--keep-days", "1").lines[0].startswith("removed nothing: ")
     removed = built.doit("cache", "gc", "--max-size", "0")
     assert removed.status == 0, removed.text
     assert removed.lines[0] == would.lines[0].removeprefix("would ").replace("remove ", "removed ", 1)
     assert removed.lines[1].startswith("note: ")
-    assert 0 < len(blobs(built)) < count
+    assert 0 < len(records(built)) < count
     assert (built.cache / "toolchains").is_symlink()
     assert any((built.cache / "toolchains").resolve().iterdir()), "what is another cache's stays"
     shutil.rmtree(built.root / "out")
