@@ -13,17 +13,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from megbuild.declare import trust
 from megbuild.declare.models import Model, Workspace
-from megbuild.errors import FAILED, Location, MegbuildError, Problem, fail
+from megbuild.errors import FAILED, MegbuildError, Problem, fail
 from megbuild.graph.resolve import resolve
 from megbuild.store.files import Files
 
 NAME = "MODELS.lock"
 HEAD = "# Made by `doit lock`; checked in. One line a leaf: a change here is a change of what models are made from.\n"
 PICKLES = (".tm", ".pkl", ".pickle", ".pt", ".pth")
-TRUST = "MODELS.trust"
-"""Reviewed exceptions for pickles, a line each: the SHA-256 of the file, the name that it may look up, a note."""
-_TRUST = re.compile(r"(?P<sha256>[0-9a-f]{64})\s+(?P<name>[^\s.]+(?:\.[^\s.]+)+)(?:\s.*)?")
 _LINE = re.compile(r"(archive|onnx|pickle|data|environment|toolchain|trusted) (\S(?:.*\S)?) sha256:([0-9a-f]{64})")
 
 Leaves = Mapping[str, str]
@@ -44,17 +42,7 @@ def leaves(workspace: Workspace, files: Files) -> dict[str, str]:
 
 def _trusted(root: Path) -> dict[str, str]:
     """A leaf for each reviewed exception. One file may have several, and a name may stand for several files."""
-    path = root / TRUST
-    found = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines() if path.is_file() else (), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        match = _TRUST.fullmatch(line.strip())
-        if match is None:
-            hint = "a line is the file's SHA-256, a dotted name, and a note"
-            raise fail("MB713", "this is no reviewed exception", hint, Location(TRUST, number))
-        found[f"trusted {match['name']}@{match['sha256'][:16]}"] = match["sha256"]
-    return found
+    return {f"trusted {known.name}@{known.sha256[:16]}": known.sha256 for known in trust.read(root)}
 
 
 def _files(model: Model, files: Files) -> Iterator[tuple[str, str]]:

@@ -67,7 +67,7 @@ def test_trusted_pickles_have_a_line_for_each_name(here: Path, capsys: pytest.Ca
     assert f"trusted os.system@{'b' * 16} is not locked" in capsys.readouterr().err
     (here / "MODELS.trust").write_text("nonsense\n")
     assert doit_lock(check=True) == 2
-    assert capsys.readouterr().err.startswith("MODELS.trust:1: this is no reviewed exception [MB713]")
+    assert capsys.readouterr().err.startswith("MODELS.trust:1: is no reviewed exception [MB135]")
 
 
 def test_every_leaf_that_is_not_as_locked_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
