@@ -24,7 +24,7 @@ from megbuild.execute.ending import Ending
 
 NAMESPACES = "namespaces"
 """The word for a complete box; see :mod:`megbuild.execute.box.launcher` for the others."""
-LONGEST_LOG = 64 << 20
+LONGEST_LOG = 64_000_000
 """Bytes of output after which an action is ended, where nothing else is declared."""
 _START = 180.0
 """Seconds for an SDK's import on a busy machine."""

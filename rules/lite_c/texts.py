@@ -153,7 +153,7 @@ COMMANDS
 
 
 _BITS = """\
-\t./$(NAME) $(NAME).mge $(NAME).input $(NAME).results
+\tMKL_CBWR=COMPATIBLE ./$(NAME) $(NAME).mge $(NAME).input $(NAME).results
 \tcmp $(NAME).results $(NAME).expected"""
 _NEAR = """\
 \t./$(NAME) $(NAME).mge $(NAME).input $(NAME).results $(NAME).expected $(TOLERANCE)"""
@@ -162,7 +162,7 @@ _NEAR = """\
 def makefile(tolerance: float | None) -> str:
     """The makefile, whose check asks for the golden results to the bit, or within a part of the largest one."""
     if tolerance is None:
-        checked = "Results are equal bit by bit on processors of one kind."
+        checked = "Results are equal bit by bit where MKL, which Lite multiplies with, is told to compute alike on all processors."
         return _MAKEFILE.replace("CHECKED", checked).replace("COMMANDS", _BITS)
     checked = "The results in it are those of the .tm: the device's may differ by TOLERANCE."
     text = _MAKEFILE.replace("CHECKED", checked).replace("COMMANDS", _NEAR)

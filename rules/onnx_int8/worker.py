@@ -36,7 +36,7 @@ def build(job: Job) -> None:
     folder.mkdir(parents=True)
     path = folder / "float.onnx"
     onnx.save(_raised(model), str(path))
-    made = _quantised(path, _ranges(path, job))
+    made = _quantised(path, _ranges(path, job), reduced=job.options.weight_bits == 7)
     if not any(node.op_type == "DequantizeLinear" for node in made.graph.node):
         raise Refusal("onnxruntime left all of this model in float: it quantises none of its operators")
     _unshare(made.graph)
@@ -101,13 +101,13 @@ def _ranges(path: Path, job: Job) -> Any:
     return calibrate.TensorsData(quantization.CalibrationMethod.MinMax, rounded)
 
 
-def _quantised(path: Path, ranges: Any) -> onnx.ModelProto:
+def _quantised(path: Path, ranges: Any, reduced: bool) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType, qdq_quantizer, quant_utils, registry
 
     kinds = sorted({*registry.QLinearOpsRegistry, *registry.QDQRegistry}.difference(FLOAT))
     model = quant_utils.load_model_with_shape_infer(path)
     quantiser = qdq_quantizer.QDQQuantizer(
-        model, True, False, quant_utils.QuantizationMode.QLinearOps, True, QuantType.QInt8, QuantType.QInt8, ranges, [], [], kinds, {}
+        model, True, reduced, quant_utils.QuantizationMode.QLinearOps, True, QuantType.QInt8, QuantType.QInt8, ranges, [], [], kinds, {}
     )  # fmt: skip
     try:
         quantiser.quantize_model()

@@ -60,7 +60,7 @@ def test_a_release_is_the_same_everywhere_and_proves_itself(tmp_path: Path) -> N
     statement = json.loads((folder / "provenance/gate/rk3588.json").read_text())
     needed = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
     packages = [one for one in needed if one["name"].startswith("pkg:pypi/")]
-    assert len(packages) > 40 and all(one["digest"]["sha256"] for one in packages)  # one file each
+    assert len(packages) >= 40 and all(one["digest"]["sha256"] for one in packages)  # one file each
     said = outside(one, folder)
     assert said.returncode == 0, said.stderr
     assert "//:gate@server runs: lowest cosine 1.000000" in said.stdout

@@ -46,7 +46,7 @@ def test_bytes_do_not_depend_on_how_an_action_was_started(
 ) -> None:
     wanted = forked.artifacts()
     assert len(wanted) >= 9
-    kind_of, preloaded = local._kind, []
+    kind_of, preloaded = local.Local._kind, []
 
     for name, (warm, without) in WAYS.items():
         root, cache = tmp_path / name / "workspace", tmp_path / name / "cache"
@@ -60,7 +60,7 @@ def test_bytes_do_not_depend_on_how_an_action_was_started(
             preloaded.append(found.preload)
             return found if warm else replace(found, preload=())
 
-        monkeypatch.setattr(local, "_kind", kind)
+        monkeypatch.setattr(local.Local, "_kind", kind)
         monkeypatch.setattr(local, "Zygotes", partial(zygote.Zygotes, without=without))
         heard = Heard()
         report = pipeline.build(pipeline.Asked((), root), heard, Scheduler(Machine.here(2, 0), False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -27,7 +28,12 @@ def ran(outcomes: Sequence[Outcome]) -> Counter[str]:
 @pytest.mark.parametrize("count", [2, 8])
 def test_builds_at_once_in_one_workspace(toys: Toys, count: int) -> None:
     space = toys.space()
-    outcomes = [running.wait() for running in [space.start(summary=False) for _ in range(count)]]
+    with lock.acquire(
+        space.root / ".megbuild", print, command="doit build"
+    ):  # so that they meet, however fast the first one would be
+        running = [space.start(summary=False) for _ in range(count)]
+        time.sleep(2)
+    outcomes = [one.wait() for one in running]
     assert [outcome.status for outcome in outcomes] == [0] * count
     assert set(ran(outcomes).values()) == {1}
     waited = [line for outcome in outcomes for line in outcome.lines if WAITS.fullmatch(line)]
