@@ -9,6 +9,7 @@ from pathlib import Path
 
 from megbuild import __version__
 from megbuild.declare.models import Toolchain
+from megbuild.errors import FAILED, fail
 from megbuild.graph.actions import Action, Outputs
 from megbuild.graph.costs import Cost
 from megbuild.graph.fingerprint import Fingerprint
@@ -153,6 +154,7 @@ class Memory:
             if path in before and path not in damaged and before[path].sha256 == digest.sha256:
                 continue
             target = self.root / path
+            _stays_inside(self.root, path)
             target.parent.mkdir(parents=True, exist_ok=True)
             seen = self.content.materialise(digest, target)
             with self._looking, self.files.looking_for(model_of(id)):
@@ -168,6 +170,14 @@ class Memory:
     def published(self, id: str) -> dict[str, Published]:
         """The files that stand in the workspace as results of an action, by path."""
         return dict(self.state.published.get(id, {}))
+
+
+def _stays_inside(root: Path, path: str) -> None:
+    """A link below ``out/`` could lead anywhere; ``out`` itself may be one, to another disk."""
+    top = path.partition("/")[0]
+    if not (root / path).parent.resolve().is_relative_to((root / top).resolve()):
+        folder = path.rpartition("/")[0]
+        raise fail("MB614", f"{folder} leads out of {top}/ by a link", "remove the link", status=FAILED)
 
 
 def step_of(id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,3 +70,20 @@ def test_what_was_edited_by_hand_stays(toy: Any) -> None:
     assert {path.name for path in artifact.parent.iterdir()} == {"net.onnx", "notes.txt"}
     toy.build()
     assert not [note for note in toy.heard.notes if "is not declared any more" in note]
+
+
+def test_a_link_below_out_is_not_followed(toy: Any, tmp_path: Path) -> None:
+    """Artifacts are never written outside of ``out/``; that itself may lie on another disk."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (toy.root / "out").mkdir()
+    (toy.root / "out/net").symlink_to(elsewhere)
+    failed = toy.report(keep_going=True).failed
+    assert {failure.action for failure in failed} == {"//:net@x86", "//:net@onnx", "//:net@chip"}
+    assert "out/net/x86 leads out of out/ by a link [MB614]" in str(failed)
+    assert not list(elsewhere.iterdir())
+    (toy.root / "out/net").unlink()
+    (toy.root / "out").rmdir()
+    (toy.root / "out").symlink_to(elsewhere)
+    assert {row.status for row in toy.build().values()} <= {"built", "restored"}
+    assert (elsewhere / "net/x86/net.mge").exists()
