@@ -26,6 +26,7 @@ from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision, sound
+from megbuild.execute.undeclared import undeclared_read
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
 from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
@@ -225,7 +226,8 @@ class Local:
             message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
             troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
             tail = ()
-        message = message or limit_of(tail, limits_of(action)) or str(ending)
+        undeclared = undeclared_read(tail, action.model, self.root) if not message and action.model else None
+        message = message or str(undeclared or limit_of(tail, limits_of(action)) or ending)
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, tuple(troubles))
 
     def _shown(self, path: Path) -> str:

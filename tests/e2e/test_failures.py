@@ -109,6 +109,23 @@ def test_training_code_that_crashes(small: Workspace) -> None:
     assert (mended.status, mended.ran) == (0, {})
 
 
+def test_a_file_that_is_read_and_not_declared_is_named(small: Workspace) -> None:
+    """With the line that reads it, and the place where it would be declared."""
+    small.write("classes.txt", "cat\n")
+    small.edit("scale.py", TRAIN, TRAIN + "    # one\n    open('classes.txt')\n")
+    line = small.read("scale.py").splitlines().index("    open('classes.txt')") + 1
+    outcome = small.build()
+    said, hint, *_ = failed(outcome, "//:scale#weights")
+    assert re.search(
+        r"MODELS.toml:\d+:\d+: scale.py:\d+ reads classes.txt, which //:scale does not declare \[MB415\]", said
+    )
+    assert f"scale.py:{line} reads" in said
+    assert hint.strip() == 'hint: declare it: data = ["classes.txt"]'
+    declared = re.sub(r"(?m)^(data +)= \[", r'\1= ["classes.txt", ', small.read("MODELS.toml"), count=1)
+    small.write("MODELS.toml", declared)
+    assert small.build().status == 0
+
+
 def test_training_code_that_returns_something_else_is_refused(small: Workspace) -> None:
     small.edit("scale.py", "    return network\n", "    return network.factor\n")
     outcome = small.build()
