@@ -99,5 +99,6 @@ ACROSS = (
     "holds for what takes no switch: MegEngine's own kernels, and onnxruntime, which has others for AVX-512 and so measures an ONNX file",
     "with other last digits there. Verdicts have not differed, their last digits may. Weights are not trained on emulated processors.",
     "Without AVX2 MegEngine's depthwise convolution adds in another order: nothing is claimed for such processors, nor for the mathematical",
-    "functions of another version of the C library, which is the machine's own.",
+    "functions of another version of the C library, which is the machine's own. The SIMD column goes below AVX2, too: oneDNN limited to SSE4.1 makes",
+    "tpu-mlir's calibration, and so some of its int8 artifacts, and what OpenVINO measures come out otherwise.",
 )

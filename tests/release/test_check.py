@@ -266,7 +266,11 @@ def test_the_page_in_docs_covers_every_rule_and_is_n_of_n() -> None:
     for rule, cells in scores.items():
         # onnxruntime has other kernels for AVX-512, and XNNPACK others for AMD: they take no switch
         elsewhere_too = rule not in ("expected, onnx", "measured, onnx", "expected, tflite", "measured, tflite")
-        for cell in cells if elsewhere_too else cells[:3]:
+        # the same of oneDNN limited to SSE4.1, below what is promised: the page says so
+        promised = (
+            cells[:2] + cells[3:] if rule in ("measured, openvino", "tpu_mlir/bmodel", "tpu_mlir/cvimodel") else cells
+        )
+        for cell in filter(None, promised if elsewhere_too else cells[:3]):
             same, _, of = cell.partition(" of ")
             assert same == of, (rule, cells)
 
