@@ -29,7 +29,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from megbuild.declare import secrets
-from megbuild.declare.labels import Label, Pattern, Selected, label_of, select
+from megbuild.declare.labels import Pattern, Selected, label_of, select
 from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
 from megbuild.declare.toolchains import with_environment
@@ -287,9 +287,8 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
 
     if prepared.note:
         return
-    patterns = _patterns(prepared.workspace, asked)
     declared = {str(label_of(model, output)) for model in prepared.workspace.models for output in model.outputs}
-    withdraw(prepared.memory, declared, lambda text: any(p.matches(Label.parse(text)) for p in patterns), say)
+    withdraw(prepared.memory, declared, _patterns(prepared.workspace, asked), say)
 
 
 def _uses_keys(graph: Graph) -> bool:

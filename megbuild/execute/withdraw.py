@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from megbuild.declare.labels import Label, Pattern
 from megbuild.execute.memory import Memory
 from megbuild.store.digests import digest_file, stamp
 from megbuild.store.state import Published
 
 
-def withdraw(
-    memory: Memory, declared: Collection[str], asked: Callable[[str], bool], note: Callable[[str], None]
-) -> None:
+def withdraw(memory: Memory, declared: Collection[str], asked: Sequence[Pattern], note: Callable[[str], None]) -> None:
     """Remove the published files of labels that were declared once.
 
     They stay in the store: declared again, they return. A file that somebody has edited since is theirs, and stays.
 
     :param declared: the labels that are declared now.
-    :param asked: whether a label is among those asked for, whose declarations were all read: of others nothing is known.
+    :param asked: what was asked for, whose declarations were all read: of other labels nothing is known.
     :param note: hears one line for each label.
     """
-    gone = [label for label in memory.state.published if label not in declared and asked(label)]
-    for label in sorted(gone):
+    table = memory.state.published
+    models = [model for model in table.names() if any(p.covers(Label.parse(model).package) for p in asked)]
+    gone = {label for model in models for label in table.part(model) if label not in declared}
+    for label in sorted(label for label in gone if any(p.matches(Label.parse(label)) for p in asked)):
         files = memory.published(label)
         ours = [path for path, published in files.items() if _untouched(memory.root / path, published)]
         for path in ours:
@@ -31,8 +32,8 @@ def withdraw(
         _remove_empty_folders(memory.root, {path.rpartition("/")[0] for path in ours})
         kept = [path for path in sorted(files) if (memory.root / path).exists()]
         note(f"{label} is not declared any more: {_told(len(ours), kept)}")
-        for table in (memory.state.published, memory.state.built, memory.state.told):
-            table.pop(label, None)
+        for known in (memory.state.published, memory.state.built, memory.state.told):
+            known.pop(label, None)
         for path in files:
             memory.state.known.pop(path, None)
 
