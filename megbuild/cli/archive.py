@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
 from megbuild.cli.build import JOBS
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ TO = {
 }
 
 
-class Archive(Command):  # type: ignore[misc]
+class Archive(Command):
     """The command plug-in."""
 
     name = "archive"
@@ -38,13 +36,6 @@ class Archive(Command):  # type: ignore[misc]
         "they stand in pin.toml of the folder as well."
     )
     cmd_options = (TO, JOBS)
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``archive``; options and labels may mix."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
-
+from megbuild.cli.command import Command
 from megbuild.cli.fast import look_here
-from megbuild.cli.mixed import mixed
 from megbuild.errors import fail
 from megbuild.store.noop import Looked
 
@@ -76,7 +74,7 @@ LOCKED = {
 }
 
 
-class Build(Command):  # type: ignore[misc]
+class Build(Command):
     """The command plug-in; its work is :func:`megbuild.pipeline.build`."""
 
     name = "build"
@@ -84,13 +82,6 @@ class Build(Command):  # type: ignore[misc]
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: //package:model@output, //package:model, //package/..., or :model@output from inside the package. Nothing: what the workspace calls its default."
     cmd_options = (JOBS, MEMORY, KEEP_GOING, DRY_RUN, SUMMARY, REQUIRE_SANDBOX, LOCKED)
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``build``. doit takes options before labels only; here they may mix."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

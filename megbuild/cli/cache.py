@@ -11,9 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _KINDS = {"record": "records", "content": "contents", "toolchain": "toolchains", "compiled": "compiled modules"}
 
 
-class Cache(Command):  # type: ignore[misc]
+class Cache(Command):
     """The command plug-in."""
 
     name = "cache"
@@ -50,13 +48,6 @@ class Cache(Command):  # type: ignore[misc]
             "help": "gc: keep what was used within so many days",
         },
     )  # fmt: skip
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``cache``."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

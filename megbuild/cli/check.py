@@ -12,9 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 _TEXT = {"short": "", "type": str, "default": ""}
 
 
-class Check(Command):  # type: ignore[misc]
+class Check(Command):
     """The command plug-in."""
 
     name = "check"
@@ -46,13 +44,6 @@ class Check(Command):  # type: ignore[misc]
         },
         {**_TEXT, "name": "json", "long": "json", "help": "write the scores to this file as JSON"},
     )
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``check``."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -6,22 +6,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
+from megbuild.cli.command import Command
 
 if TYPE_CHECKING:
     from megbuild.declare.models import Toolchain, Workspace
 
 
-class Doctor(Command):  # type: ignore[misc]
+class Doctor(Command):
     """The command plug-in."""
 
     name = "doctor"
     doc_purpose = "tell what of the toolchains and SDKs is on this machine, for a report"
     doc_usage = ""
     doc_description = None
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
+from megbuild.cli.command import Command
 
 ROUTES = {
     "name": "routes",
@@ -17,7 +17,7 @@ ROUTES = {
 }
 
 
-class Graph(Command):  # type: ignore[misc]
+class Graph(Command):
     """The command plug-in."""
 
     name = "graph"
@@ -25,9 +25,6 @@ class Graph(Command):  # type: ignore[misc]
     doc_usage = "[--routes]"
     doc_description = None
     cmd_options = (ROUTES,)
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

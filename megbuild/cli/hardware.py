@@ -5,24 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
+from megbuild.cli.command import Command
 from megbuild.errors import fail
 
 if TYPE_CHECKING:
     from megbuild.declare.models import Hardware, Workspace
 
 
-class HardwareList(Command):  # type: ignore[misc]
+class HardwareList(Command):
     """The command plug-in."""
 
     name = "hardware"
     doc_purpose = "list the devices that outputs can be for, or tell all of one"
     doc_usage = "[NAME]"
     doc_description = None
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
-
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import fail
 
 
-class Key(Command):  # type: ignore[misc]
+class Key(Command):
     """The command plug-in."""
 
     name = "key"
@@ -29,13 +27,6 @@ class Key(Command):  # type: ignore[misc]
             "help": "a key for `doit release --model-signing`, which takes another kind",
         },
     )
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``key``; options and words may mix."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

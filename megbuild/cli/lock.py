@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ def _flag(name: str, help: str) -> dict[str, Any]:
     return {"name": name, "short": "", "long": name, "type": bool, "default": False, "help": help}
 
 
-class Lock(Command):  # type: ignore[misc]
+class Lock(Command):
     """The command plug-in."""
 
     name = "lock"
@@ -33,13 +31,6 @@ class Lock(Command):  # type: ignore[misc]
         _flag("update", "write it anew"),
         _flag("merge", "merge three versions of it into OURS, leaf by leaf"),
     )
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``lock``."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

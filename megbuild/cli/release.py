@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
 from megbuild.cli.build import JOBS, LOCKED
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def _flag(name: str, help: str) -> dict[str, Any]:
     return {"name": name, "short": "", "long": name.replace("_", "-"), "type": bool, "default": False, "help": help}
 
 
-class Release(Command):  # type: ignore[misc]
+class Release(Command):
     """The command plug-in."""
 
     name = "release"
@@ -58,13 +56,6 @@ class Release(Command):  # type: ignore[misc]
         JOBS,
         LOCKED,
     )
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``release``; options and labels may mix."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -6,19 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
+from megbuild.cli.command import Command
 
 
-class Schema(Command):  # type: ignore[misc]
+class Schema(Command):
     """The command plug-in."""
 
     name = "schema"
     doc_purpose = "print the JSON Schema of MODELS.toml with the options of the installed rules"
     doc_usage = ""
     doc_description = None
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

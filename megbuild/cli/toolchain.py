@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
-
+from megbuild.cli.command import Command
 from megbuild.errors import fail
 
 USAGE = "list | sync [NAME ...] | remove NAME ... | lock FILE | NAME"
 
 
-class Toolchain(Command):  # type: ignore[misc]
+class Toolchain(Command):
     """The command plug-in."""
 
     name = "toolchain"
@@ -23,9 +22,6 @@ class Toolchain(Command):  # type: ignore[misc]
         "lock FILE: pin the packages that training code needs beside MegEngine (requirements.in -> requirements.lock). "
         "lock NAME: the same for a toolchain of megbuild's own."
     )
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], words: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

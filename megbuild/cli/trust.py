@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import Command
-
-from megbuild.cli.mixed import mixed
+from megbuild.cli.command import Command
 from megbuild.errors import FAILED, fail
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from megbuild.declare.models import Model, Workspace
 
 
-class Trust(Command):  # type: ignore[misc]
+class Trust(Command):
     """The command plug-in."""
 
     name = "trust"
@@ -28,13 +26,6 @@ class Trust(Command):  # type: ignore[misc]
         {"name": "names", "short": "", "long": "name", "type": list, "default": [], "help": "a reviewed name, to be allowed in this very file"},
         {"name": "note", "short": "", "long": "note", "type": str, "default": "", "help": "why, and who says so"},
     )  # fmt: skip
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
-
-    def parse_execute(self, in_args: list[str]) -> int:
-        """Called by doit with the words after ``trust``."""
-        return mixed(self, in_args, super().parse_execute)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

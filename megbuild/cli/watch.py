@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
-
 from megbuild.cli.build import JOBS, KEEP_GOING, MEMORY, REQUIRE_SANDBOX
+from megbuild.cli.command import Command
 from megbuild.errors import MegbuildError, fail
 from megbuild.store import noop
 from megbuild.store.digests import stamp
@@ -24,7 +23,7 @@ _WAKES_MS = 1000
 """How often the watcher gives back control when nothing happens."""
 
 
-class Watch(Command):  # type: ignore[misc]
+class Watch(Command):
     """The command plug-in."""
 
     name = "watch"
@@ -32,9 +31,6 @@ class Watch(Command):  # type: ignore[misc]
     doc_usage = "[LABEL ...]"
     doc_description = "LABEL: as for doit build."
     cmd_options = (JOBS, MEMORY, KEEP_GOING, REQUIRE_SANDBOX)
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -6,21 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
-
+from megbuild.cli.command import Command
 from megbuild.errors import fail
 
 
-class Why(Command):  # type: ignore[misc]
+class Why(Command):
     """The command plug-in; it reads what the build recorded and what the plan says now."""
 
     name = "why"
     doc_purpose = "explain why outputs are stale, or were last made"
     doc_usage = "LABEL [LABEL ...]"
     doc_description = None
-
-    def __init__(self, task_loader: object = None, cmds: object = None, **rest: Any) -> None:
-        super().__init__(**rest)
 
     def execute(self, params: dict[str, Any], labels: list[str]) -> int:
         """Called by doit with the parsed command line; the exit status."""

@@ -85,10 +85,11 @@ def test_what_is_typed_wrongly(workspace: Path, words: tuple[str, ...], said: st
     assert done.returncode == (USAGE if said else 0)
 
 
-def test_an_unknown_option_is_told_by_doit(workspace: Path) -> None:
-    done = doit(workspace, "why", "--fast")
-    assert done.returncode == 3
-    assert "option --fast not recognized" in done.stderr and "Traceback" not in done.stderr
+@pytest.mark.parametrize("command", ["build", "why", "watch", "graph", "cache"])
+def test_an_unknown_option_is_wrong_usage(workspace: Path, command: str) -> None:
+    done = doit(workspace, command, "--fast")
+    assert done.returncode == USAGE
+    assert f"doit {command}: option --fast not recognized [MB401]" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_options_may_stand_after_labels(workspace: Path) -> None:

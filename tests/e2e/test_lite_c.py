@@ -15,6 +15,7 @@ from megbuild.declare.load import load
 from megbuild.execute.toolchains import installed
 from megbuild.store.places import cache_folder
 
+from .networks import TWO_INPUTS
 from .workspace import Workspace
 
 Make = Callable[[dict[str, str]], Workspace]
@@ -31,31 +32,7 @@ FILES = {
         [models.net.outputs.lite-c]
         [models.net.outputs.x86]
     """,
-    "net.py": """
-        import megengine
-        import megengine.functional as F
-        import megengine.module as M
-        import numpy as np
-
-
-        class Net(M.Module):
-            def __init__(self):
-                super().__init__()
-                self.conv = M.Conv2d(3, 8, 3, 2, 1)
-                self.linear = M.Linear(128, 4)
-
-            def forward(self, image, bias):
-                scores = self.linear(F.flatten(F.relu(self.conv(image)), 1)) + bias
-                return scores, F.argmax(scores, axis=1)
-
-
-        def build():
-            random = np.random.RandomState(0)
-            network = Net()
-            for parameter in network.parameters():
-                parameter[...] = megengine.Tensor(random.uniform(-0.3, 0.3, parameter.shape).astype("float32"))
-            return network
-    """,
+    "net.py": TWO_INPUTS,
 }
 
 
