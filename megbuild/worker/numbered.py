@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import stable
+from .samples import Feed
 
 FILE = "tensors.json"
 Names = dict[str, Any]
@@ -32,3 +36,14 @@ def read(artifact: Path) -> Names:
     """The names beside the artifact."""
     names: Names = json.loads(Path(artifact).with_name(FILE).read_text(encoding="utf-8"))
     return names
+
+
+def simulated(simulator: Any, tensor: Callable[[Any], Any], names: Names, feeds: Iterable[Feed]) -> Iterator[Feed]:
+    """The results of every sample in a simulator of nncase; ``tensor`` makes one of its tensors of an array."""
+    for feed in feeds:
+        for number, name in enumerate(names["inputs"]):
+            simulator.set_input_tensor(number, tensor(np.ascontiguousarray(feed[name])))
+        simulator.run()
+        yield {
+            name: simulator.get_output_tensor(number).to_numpy().copy() for number, name in enumerate(names["results"])
+        }

@@ -101,15 +101,7 @@ def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Itera
     """Runs the file in the simulator, sample by sample."""
     import nncase
 
-    simulator, names = _simulator(paths[0]), numbered.read(paths[0])
-    for feed in feeds:
-        for number, name in enumerate(names["inputs"]):
-            array = np.ascontiguousarray(feed[name])
-            simulator.set_input_tensor(number, nncase.RuntimeTensor.from_numpy(array))
-        simulator.run()
-        yield {
-            name: simulator.get_output_tensor(number).to_numpy().copy() for number, name in enumerate(names["results"])
-        }
+    return numbered.simulated(_simulator(paths[0]), nncase.RuntimeTensor.from_numpy, numbered.read(paths[0]), feeds)
 
 
 def _simulator(path: Path) -> Any:

@@ -86,16 +86,8 @@ def _tensors(names: Sequence[str], count: int, describe_one: Any, shape: Any) ->
 def run(paths: Sequence[Path], feeds: Iterable[samples.Feed], job: Job) -> Iterator[dict[str, Any]]:
     """Runs the file in the simulator, sample by sample; it leaves files in the current folder."""
     os.chdir(job.folder / "tmp")
-    nncase, simulator = compiler.nncase(), _simulator(paths[0])
-    names = numbered.read(paths[0])
-    for feed in feeds:
-        for number, name in enumerate(names["inputs"]):
-            array = np.ascontiguousarray(feed[name])
-            simulator.set_input_tensor(number, nncase.RuntimeTensor.from_numpy(array))
-        simulator.run()
-        yield {
-            name: simulator.get_output_tensor(number).to_numpy().copy() for number, name in enumerate(names["results"])
-        }
+    tensor = compiler.nncase().RuntimeTensor.from_numpy
+    return numbered.simulated(_simulator(paths[0]), tensor, numbered.read(paths[0]), feeds)
 
 
 def _simulator(path: Path) -> Any:

@@ -193,6 +193,16 @@ class Workspace:
         """Lose the user's store: no result can be restored any more."""
         shutil.rmtree(self.cache / "store")
 
+    def made_again_elsewhere(self, *labels: str) -> dict[str, bytes]:
+        """The artifacts of these labels, made once more in a copy of the workspace in another folder, with an empty store."""
+        copy = Workspace(self.root.with_name("another folder of the workspace"), self.cache)
+        shutil.copytree(self.root, copy.root, symlinks=True)
+        copy.forget_store()
+        copy.doit("forget", *labels)
+        outcome = copy.build(*labels)
+        assert outcome.status == 0 and set(outcome.statuses.values()) == {"built"}, outcome.text
+        return copy.artifacts()
+
     def own_toolchains(self) -> None:
         """Install new toolchains in this workspace's own cache; those that the session has are there still."""
         folder = self.cache / "toolchains"
