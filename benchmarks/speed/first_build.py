@@ -13,18 +13,16 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from megbuild import pipeline
 from megbuild.execute import local
-from megbuild.execute.builder import Builder, Done, Ran
-from megbuild.execute.failure import ActionFailed
+from megbuild.execute.builder import Done, Ran
 from megbuild.graph.actions import Action
-from megbuild.graph.analyse import Graph
 from megbuild.graph.fingerprint import Fingerprint
-from megbuild.graph.plan import Planned
 from megbuild.graph.reasons import Reason
+from megbuild.pipeline.execution import Work
 from megbuild.store.content import ContentStore
 
 
@@ -63,11 +61,12 @@ class Silent:
         """Nothing to say."""
 
 
-def in_order(stale: Mapping[str, Planned], graph: Graph, builder: Builder) -> Mapping[str, ActionFailed]:
+def in_order(slices: Iterable[Work]) -> None:
     """A schedule: one action after the other."""
-    for id in stale:
-        builder.ensure(id)
-    return {}
+    for work in slices:
+        for id in work.stale:
+            work.builder.ensure(id)
+        work.over()
 
 
 def main() -> None:

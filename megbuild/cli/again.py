@@ -54,7 +54,8 @@ def again(
     from megbuild.errors import MegbuildError
     from megbuild.execute.failure import ActionFailed
     from megbuild.graph.fingerprint import fingerprint
-    from megbuild.pipeline import Asked, prepare, runner
+    from megbuild.pipeline import Asked, prepare
+    from megbuild.pipeline.execution import runner
     from megbuild.store.content import Missing
 
     def say(text: str) -> None:
@@ -62,7 +63,9 @@ def again(
 
     prepared = prepare(Asked(tuple(labels), start, variables=dict(inside)), say)
     graph = prepared.graph
-    run = runner(prepared, ids, say)
+    run = runner(
+        prepared, [graph.actions[id] for id in ids if id in graph.actions and graph.actions[id].toolchain], say
+    )
     run.through, run.shown = through, shown
 
     def one(id: str) -> Outputs | str:

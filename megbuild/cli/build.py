@@ -157,22 +157,22 @@ def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | No
 
 def _dry_run(labels: list[str], looked: Looked | None, keep_going: bool) -> int:
     from megbuild.cli.progress import told
-    from megbuild.graph.plan import stale
     from megbuild.graph.stale import Verb
     from megbuild.pipeline import Asked, prepare
 
     asked = Asked(tuple(labels), Path.cwd(), looked, keep_going=keep_going)
     prepared = prepare(asked, lambda text: print(text, file=sys.stderr))
-    planned = stale(prepared.planned)
     words = {Verb.RUN: "would run    ", Verb.RESTORE: "would restore"}
-    for step in planned.values():
+    count = 0
+    for step in prepared.stale():
+        count += 1
         print(
             f"{words[step.decision.verb] if not step.waits else 'may run      '} {step.id}  ({told(step.decision.reasons)})"
         )
     others = f"; {prepared.others} other outputs are up to date" if prepared.others else ""
     print(
-        f"{len(planned)} of {len(prepared.planned)} actions are stale{others}"
-        if planned
-        else f"all {len(prepared.planned)} actions are up to date{others}"
+        f"{count} of {prepared.slices.actions} actions are stale{others}"
+        if count
+        else f"all {prepared.slices.actions} actions are up to date{others}"
     )
     return 0

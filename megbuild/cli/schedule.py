@@ -6,7 +6,7 @@ doit's own database is not used, because it forgets what finished when a build i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from doit.action import BaseAction
@@ -18,10 +18,9 @@ from doit.task import Task
 from megbuild.execute.builder import Builder
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.turns import Machine, Turns
-from megbuild.graph.actions import Action
-from megbuild.graph.analyse import Graph
-from megbuild.graph.costs import costs, urgency
+from megbuild.graph.costs import Cost, costs, urgency
 from megbuild.graph.plan import Planned
+from megbuild.pipeline.execution import Work
 
 
 class _Ensure(BaseAction):  # type: ignore[misc]
@@ -85,40 +84,77 @@ class _Silent:
 
 
 class _Dispatcher:
-    """In place of doit's own dispatcher, whose order is a set's: hands out tasks as the machine has room for them."""
+    """In place of doit's own dispatcher, whose order is a set's: hands out tasks as the machine has room for them.
 
-    def __init__(self, tasks: Mapping[str, Task], actions: Mapping[str, Action], turns: Turns) -> None:
-        self.tasks = tasks
-        self.selected_tasks = list(tasks)
-        self.nodes = {name: ExecNode(task, None) for name, task in tasks.items()}
+    The next slice is taken before what is ready runs out, so that no core waits for the end of a slice; what has
+    finished is let go.
+    """
+
+    def __init__(self, work: Iterable[Work], machine: Machine) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.selected_tasks: list[str] = []
+        self.nodes: dict[str, ExecNode] = {}
         self.generator = self._hand_out()
-        self._actions = actions
-        self._turns = turns
-        self._waits = {name: set(task.task_dep) for name, task in tasks.items()}
-        self._needed_by: dict[str, list[str]] = {name: [] for name in tasks}
-        for name, needs in self._waits.items():
-            for need in needs:
-                self._needed_by[need].append(name)
-            if not needs:
-                turns.ready(actions[name])
+        self._work = iter(work)
+        self._turns = Turns(machine)
+        self._few = 2 * machine.cores
+        self._of: dict[str, Work] = {}
+        self._left: dict[int, int] = {}
+        self._waits: dict[str, set[str]] = {}
+        self._needed_by: dict[str, list[str]] = {}
+        self._learned: dict[str, Cost] = {}
 
     def _hand_out(self) -> Generator[ExecNode | str, ExecNode | None, None]:
         """doit's runner sends in each node that it has finished, and takes the next one or is asked to ``hold on``."""
-        left = len(self.tasks)
-        while left:
+        more = True
+        while True:
+            while more and self._turns.waiting < self._few:
+                more = self._take()
+            if not self.tasks:
+                return
             action = self._turns.next()
-            left -= action is not None
             finished = yield self.nodes[action.id] if action else "hold on"
             if finished:
                 self._over(finished)
 
+    def _take(self) -> bool:
+        """Take in the next slice; whether there was one."""
+        work = next(self._work, None)
+        if work is None:
+            return False
+        stale = work.stale
+        actions = {id: action for id, action in work.actions.items() if id in stale}
+        cost = costs(actions, work.builder.memory.cost, self._learned)
+        self._turns.expect(cost, urgency(actions, cost))
+        self._left[work.number] = len(actions)
+        for id in actions:
+            self.tasks[id] = _task(id, stale, work)
+            self.nodes[id] = ExecNode(self.tasks[id], None)
+            self._of[id] = work
+            self._waits[id] = set(self.tasks[id].task_dep)
+            self._needed_by[id] = []
+            for need in self._waits[id]:
+                self._needed_by[need].append(id)
+        for id, action in actions.items():
+            if not self._waits[id]:
+                self._turns.ready(action)
+        if not actions:
+            work.over()
+        return True
+
     def _over(self, node: ExecNode) -> None:
-        self._turns.over(self._actions[node.task.name])
-        for name in self._needed_by[node.task.name]:
-            self.nodes[name].parent_status(node)  # doit does not run it when this one failed
-            self._waits[name].discard(node.task.name)
-            if not self._waits[name]:
-                self._turns.ready(self._actions[name])
+        name = node.task.name
+        work = self._of.pop(name)
+        self._turns.over(work.actions[name])
+        for other in self._needed_by.pop(name):
+            self.nodes[other].parent_status(node)  # doit does not run it when this one failed
+            self._waits[other].discard(name)
+            if not self._waits[other]:
+                self._turns.ready(work.actions[other])
+        del self.tasks[name], self.nodes[name], self._waits[name]
+        self._left[work.number] -= 1
+        if not self._left[work.number]:
+            work.over()
 
 
 class Scheduler:
@@ -128,32 +164,18 @@ class Scheduler:
         self.machine = machine
         self.keep_going = keep_going
 
-    def __call__(self, stale: Mapping[str, Planned], graph: Graph, builder: Builder) -> Mapping[str, ActionFailed]:
+    def __call__(self, work: Iterable[Work]) -> None:
         """See :data:`megbuild.pipeline.Schedule`.
 
-        :raises KeyboardInterrupt: after every running action has been ended.
+        :raises KeyboardInterrupt: when that was asked for; what still runs is ended by who handed out the work.
         """
-        failed: dict[str, ActionFailed] = {}
-        if not stale:
-            return failed
-        actions = {id: action for id, action in graph.actions.items() if id in stale}
-        cost = costs(actions, builder.memory.cost)
-        turns = Turns(self.machine, cost, urgency(actions, cost))
-        tasks = {id: _task(id, stale, graph, builder, failed) for id in actions}
         reporter = _Silent()
         runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=self.machine.cores)
-        try:
-            runner.run_all(_Dispatcher(tasks, actions, turns))
-        except BaseException:  # Ctrl-C, and whatever else would leave running actions behind
-            builder.runner.stop()
-            raise
+        runner.run_all(_Dispatcher(work, self.machine))
         if reporter.errors:
             raise RuntimeError("; ".join(reporter.errors))
-        return failed
 
 
-def _task(
-    id: str, stale: Mapping[str, Planned], graph: Graph, builder: Builder, failed: dict[str, ActionFailed]
-) -> Task:
-    before = sorted({product.action for product in graph.actions[id].products if product.action in stale})
-    return Task(id, [_Ensure(id, builder, failed)], task_dep=before)
+def _task(id: str, stale: Mapping[str, Planned], work: Work) -> Task:
+    before = sorted({product.action for product in work.actions[id].products if product.action in stale})
+    return Task(id, [_Ensure(id, work.builder, work.failed)], task_dep=before)

@@ -66,7 +66,6 @@ def _make(label: str) -> bool:
 
 
 def _is_up_to_date(label: str) -> bool:
-    from megbuild.graph.plan import stale
     from megbuild.pipeline import Asked, prepare
 
-    return not stale(prepare(Asked((label,), Path.cwd()), lambda text: None).planned)
+    return not any(prepare(Asked((label,), Path.cwd()), lambda text: None).stale())

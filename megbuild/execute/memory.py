@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from megbuild import __version__
-from megbuild.declare.models import Toolchain
+from megbuild.declare.models import Model, Toolchain
 from megbuild.errors import FAILED, fail
 from megbuild.graph.actions import Action, Outputs
+from megbuild.graph.analyse import Graph
 from megbuild.graph.costs import Cost
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.graph.plan import Known
@@ -37,8 +38,8 @@ class Memory:
         self.state = State.load(root, warn)
         self.files = Files(root, self.state.known)
         self._records = RecordStore(self._store, self.content, warn)
-        self.declared: frozenset[str] = frozenset()
-        """Every action that the selected models declare now, asked for or not."""
+        self._gone: dict[str, frozenset[str]] = {}
+        """By model: actions that were built once and that it does not declare any more."""
         self._looking = threading.RLock()
 
     def last(self, id: str) -> Last | None:
@@ -49,11 +50,19 @@ class Memory:
         """
         if built := self.state.built.get(id):
             return Last(built.key, _shown(built.components))
-        if not self.declared:
-            return None
-        of_model = self.state.built.part(model_of(id))
-        gone = [other for other in of_model if step_of(other) == step_of(id) and other not in self.declared]
-        return Last("", _shown(of_model[gone[0]].components)) if len(gone) == 1 else None
+        gone = [other for other in self._gone.get(model_of(id), ()) if step_of(other) == step_of(id)]
+        before = self.state.built.get(gone[0]) if len(gone) == 1 else None
+        return Last("", _shown(before.components)) if before else None
+
+    def expect(self, graph: Graph, declared: Callable[[Model], frozenset[str]]) -> None:
+        """Take in what is declared now. ``declared`` tells it for a model, whatever of it was asked for."""
+        for model in {aim.target.model.label: aim.target.model for aim in graph.aims}.values():
+            if others := self.state.built.part(model.label).keys() - graph.actions.keys():
+                self._gone[model.label] = frozenset(others - declared(model))
+
+    def put_away(self) -> None:
+        """Let go of what is known of models whose turn is over, or comes later; it is there when it is asked for."""
+        self.state.put_away()
 
     def last_outputs(self, id: str) -> Outputs:
         """What it made then."""

@@ -28,20 +28,8 @@ class UpToDate:
     """The variables that lead to SDKs, as they are."""
 
 
-def record(
-    memory: Memory,
-    planned: Sequence[Planned],
-    done: Mapping[str, Done],
-    complete: UpToDate | None,
-    narrowed: str | None = None,
-) -> tuple[str, ...]:
-    """Save the state, with what is told of this build; note that the selection is up to date when it is.
-
-    :param complete: what to note when nothing has moved meanwhile; None when something that was asked for is missing.
-    :param narrowed: the selection whose note this build went by. When it is not complete, what has moved still shows
-        beside that note, and the next build goes by it again.
-    :returns: the files that changed while the build ran: what was made of them is stale already.
-    """
+def tell(memory: Memory, planned: Sequence[Planned], done: Mapping[str, Done]) -> None:
+    """Take down what ``why`` tells of these actions: what was ``done`` for those that were stale, and why."""
     told = {
         id: Told(step.verb.value, tuple(map(str, step.reasons)))
         for id, step in done.items()
@@ -53,6 +41,16 @@ def record(
     waited = {step.id for step in planned if step.waits and step.id in done and done[step.id].verb is Verb.KEEP}
     told |= {id: Told(Verb.KEEP.value, ("its inputs came out as they were",)) for id in waited}
     memory.state.told.update(told)
+
+
+def record(memory: Memory, complete: UpToDate | None, narrowed: str | None = None) -> tuple[str, ...]:
+    """Save the state, with what was told of this build; note that the selection is up to date when it is.
+
+    :param complete: what to note when nothing has moved meanwhile; None when something that was asked for is missing.
+    :param narrowed: the selection whose note this build went by. When it is not complete, what has moved still shows
+        beside that note, and the next build goes by it again.
+    :returns: the files that changed while the build ran: what was made of them is stale already.
+    """
     memory.state.forget_selections(narrowed)
     memory.state.save()
     moved = tuple(memory.files.moved())

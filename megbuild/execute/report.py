@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from megbuild.execute.builder import Done
@@ -14,6 +16,7 @@ from megbuild.execute.publish import RECORD, artifact_files, published_folder
 from megbuild.graph.actions import Action
 from megbuild.graph.analyse import Aim, Graph
 from megbuild.graph.stale import Verb
+from megbuild.store.shelf import Shelf
 
 FAILED, REFUSED, SKIPPED = "failed", "refused", "not reached"
 
@@ -39,6 +42,30 @@ class Row:
     reason: str = ""
     seconds: float = 0.0
     files: Mapping[str, str] = field(default_factory=dict)
+
+
+class Rows(Sequence[Row]):
+    """The rows of a build in the order of declaration, whatever was finished first; they wait in a file until they are read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._shelf: Shelf[tuple[Row, ...]] = Shelf(folder)
+        self._places: dict[int, int] = {}
+        self._count = 0
+
+    def put(self, slice: int, rows: tuple[Row, ...]) -> None:
+        """Add those of a slice, once."""
+        self._places[slice] = self._shelf.put(rows)
+        self._count += len(rows)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        for slice in sorted(self._places):
+            yield from self._shelf.get(self._places[slice])
+
+    def __getitem__(self, number: int) -> Row:  # type: ignore[override]
+        return next(islice(self, range(self._count)[number], None))
 
 
 def rows(graph: Graph, done: Mapping[str, Done], failed: Mapping[str, ActionFailed], memory: Memory) -> tuple[Row, ...]:

@@ -36,10 +36,20 @@ class Turns:
     """
 
     machine: Machine
-    costs: Mapping[str, Cost]
-    urgency: Mapping[str, float]
+    costs: dict[str, Cost] = field(default_factory=dict)
+    urgency: dict[str, float] = field(default_factory=dict)
     _ready: list[tuple[float, str, Action]] = field(default_factory=list)
     _running: dict[str, Action] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """How many actions are ready and have not had their turn."""
+        return len(self._ready)
+
+    def expect(self, costs: Mapping[str, Cost], urgency: Mapping[str, float]) -> None:
+        """More actions will come."""
+        self.costs |= costs
+        self.urgency |= urgency
 
     def ready(self, action: Action) -> None:
         """The results that an action needs exist: it waits for its turn."""
@@ -63,6 +73,8 @@ class Turns:
     def over(self, action: Action) -> None:
         """An action has ended: what it used is free."""
         del self._running[action.id]
+        self.costs.pop(action.id, None)
+        self.urgency.pop(action.id, None)
 
     def _fits(self, action: Action) -> bool:
         running = self._running.values()

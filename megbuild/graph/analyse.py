@@ -7,7 +7,8 @@ whose id is the label itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -75,13 +76,16 @@ def analyse(
     files: Files,
     code: Code,
     remembered: Remembered | None = None,
-) -> Graph:
-    """The actions that make and verify ``targets``.
+    most: int = sys.maxsize,
+) -> Iterator[Graph]:
+    """The actions that make and verify ``targets``, as one graph or, beyond ``most`` actions, as several.
+
+    The targets of a model stand together, and end up in one graph. There is always a graph, and no empty one beside others.
 
     :param environments: for every ``environment`` lock that a model names, MegEngine's toolchain with it added.
     :param code: where megbuild's own code lies that the results depend on.
     :param remembered: what earlier builds found out about that code.
-    :raises MegbuildError: with everything that the models' own files make impossible (MB210 to MB214).
+    :raises MegbuildError: at the end, with everything that the models' own files make impossible (MB210 to MB214).
     """
     draft = Draft(
         workspace,
@@ -93,15 +97,21 @@ def analyse(
     )
     aims: list[Aim] = []
     problems: list[Problem] = []
+    last = ""
     for target in targets:
+        if len(draft.actions) >= most and target.model.label != last:
+            if not problems:
+                yield Graph(draft.actions, tuple(aims), draft.toolchains)
+            draft, aims = draft.fresh(), []
+        last = target.model.label
         try:
-            with files.looking_for(target.model.label):
+            with files.looking_for(last):
                 aims.append(_aim(draft, target, environments))
         except MegbuildError as error:
             problems += [problem for problem in error.problems if problem not in problems]
     if problems:
         raise MegbuildError(tuple(problems))
-    return Graph(draft.actions, tuple(aims), draft.toolchains)
+    yield Graph(draft.actions, tuple(aims), draft.toolchains)
 
 
 def _aim(draft: Draft, target: Target, environments: Mapping[str, Toolchain]) -> Aim:

@@ -1,4 +1,4 @@
-"""Check: what can be refused before anything runs, from the declaration and the graph alone."""
+"""Check: what can be refused before anything runs, from the declaration alone."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Iterable, Mapping
 
 from megbuild.declare.models import Sdk, Toolchain
 from megbuild.errors import MegbuildError, Problem
-from megbuild.graph.analyse import Graph
 from megbuild.graph.resolve import Target
 
 
-def check(graph: Graph) -> None:
+def check(targets: Iterable[Target]) -> None:
     """Refuse what cannot end well.
 
     :raises MegbuildError: MB220 for a threshold on accuracy where no labels are declared.
     """
     problems = []
-    for aim in graph.aims:
-        model, verify = aim.target.model, aim.target.output.verify
+    for target in targets:
+        model, verify = target.model, target.output.verify
         if (verify.accuracy is not None or verify.accuracy_drop is not None) and not (model.labels and model.samples):
             problems.append(
                 Problem(
                     "MB220",
-                    f"{aim.label}: verify asks for accuracy, but the model declares no labelled samples",
+                    f"{target.label}: verify asks for accuracy, but the model declares no labelled samples",
                     'add samples = "digits/*.npy" and labels = "labels.npy" (the class of each sample) to the model',
-                    aim.target.output.where,
+                    target.output.where,
                 )
             )
     if problems:

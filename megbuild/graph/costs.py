@@ -23,20 +23,25 @@ NOTHING = Cost(0.0, 0)
 """Of a step that the core computes itself."""
 
 
-def costs(actions: Mapping[str, Action], past: Callable[[str], Cost | None]) -> dict[str, Cost]:
-    """The cost of every action: as it was in the ``past``, else like its step on other models, else unknown."""
+def costs(
+    actions: Mapping[str, Action], past: Callable[[str], Cost | None], learned: dict[str, Cost] | None = None
+) -> dict[str, Cost]:
+    """The cost of every action: as it was in the ``past``, else like its step on other models, else unknown.
+
+    :param learned: what steps cost in the slices before this one, by name; takes in what this one tells.
+    """
+    learned = {} if learned is None else learned
     known: dict[str, Cost] = {}
     same_step: defaultdict[str, list[Cost]] = defaultdict(list)
     for id, action in actions.items():
         if cost := NOTHING if action.toolchain == CORE else past(id):
             known[id] = cost
             same_step[action.step].append(cost)
-    return {id: known.get(id) or _like(same_step[action.step]) for id, action in actions.items()}
+    learned |= {step: _like(others) for step, others in same_step.items()}
+    return {id: known.get(id) or learned.get(action.step, UNKNOWN) for id, action in actions.items()}
 
 
 def _like(others: list[Cost]) -> Cost:
-    if not others:
-        return UNKNOWN
     return Cost(sum(cost.seconds for cost in others) / len(others), max(cost.memory for cost in others))
 
 

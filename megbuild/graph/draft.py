@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,10 @@ class Draft:
     """The named inputs of each action that runs a worker."""
     codes: dict[tuple[str, str, str, tuple[str, ...]], tuple[Leaf, ...]] = field(default_factory=dict)
     """The code that has been looked up."""
+
+    def fresh(self) -> Draft:
+        """The draft of the next graph: no actions yet, and the same code."""
+        return dataclasses.replace(self, actions={}, requests={})
 
     def code_of(self, rule: InstalledRule, function: str, toolchain: Toolchain) -> tuple[Leaf, ...]:
         """The code of an action that calls a rule's function; looked up once for all models."""

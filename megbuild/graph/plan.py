@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from megbuild.graph.actions import Outputs
+from megbuild.graph.actions import Action, Outputs
 from megbuild.graph.analyse import Graph
 from megbuild.graph.fingerprint import Fingerprint, fingerprint
 from megbuild.graph.reasons import Reason
@@ -38,7 +38,7 @@ class Planned(Struct, frozen=True):
     of these are large."""
 
 
-def plan(graph: Graph, known: Callable[[str], Known]) -> tuple[Planned, ...]:
+def plan(graph: Graph, known: Callable[[Action], Known]) -> tuple[Planned, ...]:
     """Every action of the graph in order, decided as far as it can be."""
     made: dict[str, Outputs] = {}
     planned: list[Planned] = []
@@ -47,7 +47,7 @@ def plan(graph: Graph, known: Callable[[str], Known]) -> tuple[Planned, ...]:
         if missing:
             planned.append(Planned(action.id, Decision(Verb.RUN, (Reason(f"waits:{missing}"),)), missing))
             continue
-        found = known(action.id)
+        found = known(action)
         now = fingerprint(action, graph.toolchains.get(action.toolchain), made)
         stored = found.stored(now.key) if found.last is None or found.last.key != now.key or found.damage else None
         decision = decide(now.key, now.components, found.last, found.damage, stored=stored is not None)

@@ -115,16 +115,15 @@ def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]],
     return resolve(workspace, made.values())
 
 
-def declared_actions(workspace: Workspace, models: Iterable[Model]) -> frozenset[str]:
-    """The ids of the steps and measurements that these models declare, on the roads of all their outputs."""
+def declared_actions(workspace: Workspace, model: Model) -> frozenset[str]:
+    """The ids of the steps and measurements that a model declares, on the roads of all its outputs."""
     names: set[str] = set()
-    for model in models:
-        for output in model.outputs:
-            try:
-                road = _target(workspace, model, output).road
-            except MegbuildError:  # it was not asked for: whoever asks for it is told
-                continue
-            names |= {f"{model.label}#{step.name}{more}" for step in road for more in ("", "+measured")}
+    for output in model.outputs:
+        try:
+            road = _target(workspace, model, output).road
+        except MegbuildError:  # it was not asked for: whoever asks for it is told
+            continue
+        names |= {f"{model.label}#{step.name}{more}" for step in road for more in ("", "+measured")}
     return frozenset(names)
 
 

@@ -6,6 +6,7 @@ The workspace's state is such a file: a build of one model reads that model's pa
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from zlib import crc32
 import msgspec
 
 from megbuild.store.durable import placing, write_all
+from megbuild.store.shelf import Shelf
 
 Value = TypeVar("Value")
 _Place = tuple[int, int, int]
@@ -83,7 +85,8 @@ class Table(MutableMapping[str, Value]):
     """A mapping whose entries lie in parts, by ``part_of`` their key; a part is fetched when one of them is asked for.
 
     ``fetch`` gives the entries of a part as they are stored, nothing for a part that is not there; ``stored`` gives
-    the names of those that are. ``changed`` are the keys that were set or removed since it was last cleared.
+    the names of those that are. ``changed`` are the keys that were set or removed since it was last cleared. Threads
+    may share a table.
     """
 
     def __init__(
@@ -94,44 +97,84 @@ class Table(MutableMapping[str, Value]):
     ) -> None:
         self.part_of = part_of
         self.changed: set[str] = set()
-        self.touched: set[str] = set()
-        """The parts that differ from what is stored."""
         self._fetch = fetch
         self._stored = stored
         self._parts: dict[str, dict[str, Value]] = {}
+        self._touched: set[str] = set()
+        """Of the parts in memory: those that differ from what is stored, or put away."""
+        self._away: dict[str, int] = {}
+        """The parts that differ from what is stored, by where they were put away."""
+        self._shelf: Shelf[dict[str, Value]] | None = None
+        self._lock = threading.RLock()
 
     def part(self, name: str) -> dict[str, Value]:
-        """The entries of one part."""
-        found = self._parts.get(name)
-        if found is None:  # two threads may fetch it: the first one to come is kept
-            found = self._parts.setdefault(name, self._fetch(name))
-        return found
+        """The entries of one part, which stays in memory."""
+        with self._lock:
+            found = self._parts.get(name)
+            if found is None:
+                found = self._parts[name] = self.look(name)
+            return found
+
+    def look(self, name: str) -> dict[str, Value]:
+        """The same, for who looks at all of them one after the other."""
+        with self._lock:
+            if name in self._parts:
+                return self._parts[name]
+            if name in self._away and self._shelf:
+                return self._shelf.get(self._away[name])
+        return self._fetch(name)
+
+    def differs(self, name: str) -> bool:
+        """Whether a part is not as it is stored."""
+        return name in self._touched or name in self._away
+
+    def touch(self, names: Iterable[str]) -> None:
+        """Take these parts to differ from what is stored."""
+        for name in names:
+            self.part(name)
+            self._touched.add(name)
 
     def names(self) -> list[str]:
         """The parts that there are."""
-        return list({*self._stored(), *self._parts})
+        return list({*self._stored(), *self._parts, *self._away})
+
+    def put_away(self, shelf: Shelf[dict[str, Value]]) -> None:
+        """Let go of what is in memory: what differs from what is stored goes to the shelf, always the same one."""
+        with self._lock:
+            self._shelf = shelf
+            self._away |= {name: shelf.put(self._parts[name]) for name in self._touched}
+            self._touched.clear()
+            self._parts.clear()
+
+    def saved(self) -> None:
+        """Everything is stored as it is."""
+        with self._lock:
+            self._touched.clear()
+            self._away.clear()
 
     def __getitem__(self, key: str) -> Value:
         return self.part(self.part_of(key))[key]
 
     def __setitem__(self, key: str, value: Value) -> None:
         name = self.part_of(key)
-        self.part(name)[key] = value
-        self.changed.add(key)
-        self.touched.add(name)
+        with self._lock:
+            self.part(name)[key] = value
+            self._touched.add(name)
+            self.changed.add(key)
 
     def __delitem__(self, key: str) -> None:
         name = self.part_of(key)
-        del self.part(name)[key]
-        self.changed.add(key)
-        self.touched.add(name)
+        with self._lock:
+            del self.part(name)[key]
+            self._touched.add(name)
+            self.changed.add(key)
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and key in self.part(self.part_of(key))
 
     def __iter__(self) -> Iterator[str]:
         for name in self.names():
-            yield from self.part(name)
+            yield from self.look(name)
 
     def __len__(self) -> int:
-        return sum(len(self.part(name)) for name in self.names())
+        return sum(len(self.look(name)) for name in self.names())

@@ -23,6 +23,7 @@ from megbuild.store.files import SHARED, Files, Known
 from megbuild.store.journal import Journal
 from megbuild.store.parts import Parts, Table, write_parts
 from megbuild.store.records import Component
+from megbuild.store.shelf import Shelf
 
 _HEAD = b"megbuild state 2\n"
 _SECOND = 1_000_000_000
@@ -33,6 +34,8 @@ _SMALL = 4 << 20
 _PAIRS = "pairs"
 _COMMON = ("code", "toolchain", "environment", "option", "declared")
 """Kinds of components that many actions have alike: they are stored once."""
+_LEAST = 50
+"""Bytes that a changed entry takes in the journal at least."""
 _MANY = 20000
 """Pairs beyond which they are gathered anew."""
 
@@ -153,6 +156,7 @@ class State:
         self._notes = folder / "fresh"
         self._journal = Journal(folder / "journal")
         self._lock = threading.RLock()
+        self._shelves: dict[str, Shelf[Any]] = {}
         self._warn = warn
         self._open(None)
 
@@ -213,16 +217,32 @@ class State:
     def save(self) -> None:
         """Write what changed: the whole state, or for a large one that was changed in little, a line beside it."""
         with self._lock:
-            changed = {kind: {key: table.get(key) for key in table.changed} for kind, table in self._tables.items()}
-            line = msgspec.json.encode(_Changes(**changed))
-            beside = self._journal.size() + len(line)
-            if self._parts and self._parts.size > max(_SMALL, 4 * beside):
-                if any(changed.values()):
+            line = (
+                self._line()
+                if self._may_be_beside(_LEAST * sum(len(t.changed) for t in self._tables.values()))
+                else b""
+            )
+            if line and self._may_be_beside(len(line)):
+                if any(table.changed for table in self._tables.values()):
                     self._journal.append(line)
             else:
                 self._write()
             for table in self._tables.values():
                 table.changed.clear()
+
+    def _may_be_beside(self, more: int) -> bool:
+        """Whether the state is so large that it is not written again for what stands beside it and so many bytes."""
+        return bool(self._parts and self._parts.size > max(_SMALL, 4 * (self._journal.size() + more)))
+
+    def _line(self) -> bytes:
+        changed = {kind: {key: table.get(key) for key in table.changed} for kind, table in self._tables.items()}
+        return msgspec.json.encode(_Changes(**changed))
+
+    def put_away(self) -> None:
+        """Let go of all entries in memory; they are read again when they are asked for."""
+        with self._lock:
+            for kind, table in self._tables.items():
+                table.put_away(self._shelves.setdefault(kind, Shelf(self._path.parent)))
 
     def remember(
         self,
@@ -323,21 +343,21 @@ class State:
     def _write(self) -> None:
         """The whole state, part by part: those that nobody touched as they are stored."""
         if len(self._pairs) > _MANY:
-            self.built.touched.update(name for name in self.built.names() if self.built.part(name) is not None)
+            self.built.touch(self.built.names())
             self._pairs, self._numbers = [], {}
         write_parts(self._path, _HEAD, self._all_parts())
         self._journal.clear()
         self._parts = Parts(self._path, _HEAD)
         for table in self._tables.values():
-            table.touched.clear()
+            table.saved()
 
     def _all_parts(self) -> Iterator[tuple[str, bytes]]:
         for kind, table in self._tables.items():
             for name in table.names():
-                if name not in table.touched and self._parts and f"{kind} {name}" in self._parts:
+                if not table.differs(name) and self._parts and f"{kind} {name}" in self._parts:
                     with suppress(ValueError):
                         yield f"{kind} {name}", self._parts.read(f"{kind} {name}")
-                elif part := table.part(name):
+                elif part := table.look(name):
                     packed = {id: self._packed(built) for id, built in part.items()} if kind == "built" else part
                     yield f"{kind} {name}", msgspec.msgpack.encode(packed)
         yield _PAIRS, msgspec.msgpack.encode(self._pairs)

@@ -14,8 +14,8 @@ from megbuild.execute.builder import Builder
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.staging import Moved
 from megbuild.graph.actions import Action
-from megbuild.graph.plan import stale
 from megbuild.graph.stale import Verb
+from megbuild.pipeline.execution import Execution
 
 ALL = [
     "//:net#weights", "//:net#tm", "//:net#mge", "//:net#expected", "//:net#mge+measured", "//:net#onnx",
@@ -25,7 +25,7 @@ LABELS = ["//:net@x86", "//:net@onnx", "//:net@chip"]
 
 
 def builder(toy: Any, prepared: pipeline.Prepared) -> Builder:
-    return pipeline._builder(prepared, stale(prepared.planned), toy.listen())
+    return next(Execution(prepared, toy.listen()).work()).builder
 
 
 def test_the_first_build_runs_everything_once(toy: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from megbuild.errors import MegbuildError
+from megbuild.graph.actions import Action
 from megbuild.graph.plan import Known, plan, stale
 from megbuild.graph.reasons import Reason
 from megbuild.graph.stale import Last, Verb
@@ -114,9 +115,9 @@ def test_a_plan_never_keeps_what_rests_on_something_else(toy: Any) -> None:
     memory, graph_ = prepared.memory, prepared.graph
     for changed in graph_.actions:
 
-        def known(id: str, changed: str = changed) -> Known:
-            found = memory.known(graph_.actions[id])
-            last = Last("another", {}) if id == changed else found.last
+        def known(action: Action, changed: str = changed) -> Known:
+            found = memory.known(action)
+            last = Last("another", {}) if action.id == changed else found.last
             return Known(last, found.last_outputs, lambda key: None, found.damage)
 
         planned = {step.id: step for step in plan(graph_, known)}
@@ -126,7 +127,8 @@ def test_a_plan_never_keeps_what_rests_on_something_else(toy: Any) -> None:
                 rests.add(action.id)
         assert {id for id, step in planned.items() if step.decision.verb is not Verb.KEEP} == rests
         damaged = plan(
-            graph_, lambda id: Known(memory.last(id), memory.last_outputs(id), lambda key: None, (Reason("edited:x"),))
+            graph_,
+            lambda a: Known(memory.last(a.id), memory.last_outputs(a.id), lambda key: None, (Reason("edited:x"),)),
         )
         assert all(step.decision.verb is Verb.RUN for step in damaged)
 
