@@ -6,6 +6,7 @@ stable and explained in ``docs/errors.md``. Several problems found together are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -64,6 +65,33 @@ class MegbuildError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+MOST = 200
+"""Problems that are looked for in one load: nobody reads more, and a file can be made to have millions."""
+
+
+class Enough(Exception):
+    """So many problems were found that the rest is not looked for."""
+
+
+class Problems(list[Problem]):
+    """Problems as they are found; raises Enough when there are ``MOST``."""
+
+    def append(self, problem: Problem) -> None:
+        """Takes one more."""
+        super().append(problem)
+        if len(self) >= MOST:
+            raise Enough
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Takes several, one by one."""
+        for problem in problems:
+            self.append(problem)
+
+    def __iadd__(self, problems: Iterable[Problem]) -> Problems:  # type: ignore[override, misc]
+        self.extend(problems)
+        return self
 
 
 def fail(code: str, message: str, hint: str = "", where: Where | None = None, *, status: int = USAGE) -> MegbuildError:

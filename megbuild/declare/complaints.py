@@ -72,13 +72,23 @@ def _sound(value: Any, kind: Any, place: Place, problems: list[Problem]) -> Any:
             keys = place.at(name).keys
             said = f"{named(keys)} must be a table, not {_GOT.get(type(value[name]).__name__, 'a list')}"
             problems.append(Problem("MB105", said, f"write [{named(keys)}]", place.at(name)))
-        return {name: entry for name, entry in value.items() if isinstance(entry, dict)}
+        tables = {name: entry for name, entry in value.items() if isinstance(entry, dict)}
+        if len(problems) > before and _fits(tables, kind):
+            return tables
     elif isinstance(value, list) and element:
         for number, entry in enumerate(value):
             take(entry, element, place.at(number), problems)
     if len(problems) == before:
         problems.append(first)
     return _BAD
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _bare(kind: Any) -> Any:

@@ -12,7 +12,7 @@ from megbuild.declare.hints import closest, did_you_mean, quoted
 from megbuild.declare.models import EntryPoint, Pinned
 from megbuild.declare.positions import Place
 from megbuild.declare.schema import Paths, PinnedTable
-from megbuild.declare.tree import Tree, is_glob, workspace_path
+from megbuild.declare.tree import MOST_FOLDERS, TooWide, Tree, is_glob, workspace_path
 from megbuild.errors import Location, MegbuildError, Problem
 
 ENTRY = re.compile(r"(.+\.py):([^\W\d]\w*)")
@@ -93,7 +93,13 @@ class Files:
 
     def _matches(self, pattern: str, text: str, place: Place) -> tuple[str, ...]:
         """The files that a glob means."""
-        found = self.tree.glob(pattern)
+        try:
+            found = self.tree.glob(pattern)
+        except TooWide:
+            message = f"{quoted(text)} leads through more than {MOST_FOLDERS} folders"
+            hint = "name the folders, or take away links that lead back to folders above them"
+            self.problems.append(Problem("MB139", message, hint, place))
+            return ()
         if not found:
             hint = "paths are relative to the folder of this file, or with // to the root of the workspace"
             self.problems.append(Problem("MB113", f"{quoted(text)} matches no file", hint, place))
@@ -115,6 +121,9 @@ class Files:
             self.problems.append(Problem("MB110", f"{path} leaves the workspace through a link", hint, place))
         elif kind == "folder":
             self.problems.append(Problem("MB111", f"{path} is a folder, not a file", "", place))
+        elif kind == "special":
+            hint = "put a file in its place"
+            self.problems.append(Problem("MB136", f"{path} is a pipe, a socket or a device", hint, place))
         else:
             folder, _, name = path.rpartition("/")
             suffix = name[name.rfind(".") :] if "." in name else ""

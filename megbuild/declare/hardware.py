@@ -13,7 +13,7 @@ from megbuild.declare.labels import NAME, NAME_RULE
 from megbuild.declare.models import Hardware
 from megbuild.declare.options import Options, Refused
 from megbuild.declare.positions import Place
-from megbuild.errors import MegbuildError, Problem
+from megbuild.errors import MegbuildError, Problem, Problems
 
 BUILTIN = "hardware.toml"
 OWN = "HARDWARE.toml"
@@ -66,7 +66,7 @@ def _read(path: Path, shown: str, problems: list[Problem]) -> dict[str, Hardware
 
 def _complaints(hardware: Hardware, place: Place, options: Options, formats: Collection[str]) -> list[Problem]:
     """What is wrong with a preset of the workspace, given the installed rules."""
-    problems = []
+    problems = Problems()
     if hardware.format not in formats:
         message = f"no installed rule makes the format {quoted(hardware.format)}"
         hint = did_you_mean(hardware.format, formats, one_of(formats))

@@ -18,8 +18,8 @@ from megbuild.errors import MegbuildError, Problem, Where
 if TYPE_CHECKING:
     from megbuild.declare.models import Model, Output
 
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
-NAME_RULE = "names are made of letters, digits, _, - and ., and start with a letter, a digit or _"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
+NAME_RULE = "names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _"
 
 
 class Label(Struct, frozen=True, order=True):

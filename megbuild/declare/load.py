@@ -17,7 +17,7 @@ from megbuild.declare.options import Options
 from megbuild.declare.outputs import Catalogue, Inherited
 from megbuild.declare.packages import Reader
 from megbuild.declare.tree import Tree
-from megbuild.errors import Location, MegbuildError, Problem
+from megbuild.errors import MOST, Enough, Location, MegbuildError, Problem, Problems
 
 RULES = "rules"
 """The folder at the root of a workspace with rules of its own."""
@@ -37,12 +37,22 @@ def load(
     :param only: labels of models, instead; others are passed over unread, which must have been read before and be
         unchanged.
     :param builtin: the folder of megbuild's own rules, when not the installed one.
-    :raises MegbuildError: with every problem that was found, sorted by place (MB101 to MB127, and those of toolchains).
+    :raises MegbuildError: with every problem that was found, sorted by place (MB101 to MB141, and those of toolchains).
     """
+    problems = Problems()
+    try:
+        return _load(start, asked, only, builtin or rules.builtin_rules_folder(), problems)
+    except Enough:
+        more = Problem("MB138", f"these are the first {MOST} mistakes, the rest was not looked for", "mend these first")
+        raise MegbuildError((*_sorted(problems), more)) from None
+
+
+def _load(
+    start: Path, asked: Sequence[str] | None, only: Collection[str] | None, builtin: Path, problems: Problems
+) -> Workspace:
     root = workspace.find(start)
-    builtin = builtin or rules.builtin_rules_folder()
     tree = Tree(root)
-    problems: list[Problem] = []
+    problems += _links_outside(tree, builtin)
     settings = workspace.Settings()
     with _collecting(problems):
         settings = workspace.settings(tree, problems)
@@ -85,6 +95,14 @@ def load(
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
         listed=tuple(sorted(map(tree.absolute, tree.listings))),
     )
+
+
+def _links_outside(tree: Tree, builtin: Path) -> Iterator[Problem]:
+    """A problem for each thing at the root that decides about the workspace, and is a link that leaves it."""
+    for name in (workspace.SETTINGS, hardware.OWN, trust.NAME, RULES):
+        if tree.kind(name) == "outside" and Path(tree.absolute(name)).resolve() != builtin.resolve():
+            hint = "copy what it leads to into the workspace"
+            yield Problem("MB110", f"{name} leaves the workspace through a link", hint, Location(name, 1))
 
 
 def here(root: str, folder: Path) -> str:

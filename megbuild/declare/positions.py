@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 Keys = tuple[str | int, ...]
-Positions = Mapping[Keys, tuple["Point", "Point"]]
-"""Of every value: where its key stands, and where the value itself does."""
 Point = tuple[int, int]
 """Line and column in characters, both counted from 1."""
+_Mark = tuple[int, int]
+"""The same in lines and bytes, both counted from 0: what becomes a point when somebody asks for it."""
+_DEEPEST = 16
+"""Keys one below the other that are looked up; no value that a check speaks of lies deeper."""
 
 
 class Place(NamedTuple):
@@ -70,17 +72,39 @@ def index(data: bytes) -> Positions:
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_toml.language()))
-    walk = _Walk(data.split(b"\n"))
+    walk = _Walk()
     walk.document(parser.parse(data).root_node)
-    return walk.found
+    return Positions(data.split(b"\n"), walk.found)
+
+
+class Positions(Mapping[Keys, tuple[Point, Point]]):
+    """Of every value of a file: where its key stands, and where the value itself does."""
+
+    def __init__(self, lines: list[bytes], found: Mapping[Keys, tuple[_Mark, _Mark]]) -> None:
+        self._lines = lines
+        self._found = found
+
+    def __getitem__(self, keys: Keys) -> tuple[Point, Point]:
+        key, value = self._found[keys]
+        return self._point(key), self._point(value)
+
+    def __iter__(self) -> Iterator[Keys]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def _point(self, mark: _Mark) -> Point:
+        row, column = mark
+        line = self._lines[row] if row < len(self._lines) else b""
+        return row + 1, len(line[:column].decode("utf-8", "replace")) + 1
 
 
 class _Walk:
     """One pass over the syntax tree of a file."""
 
-    def __init__(self, lines: list[bytes]) -> None:
-        self.lines = lines
-        self.found: dict[Keys, tuple[Point, Point]] = {}
+    def __init__(self) -> None:
+        self.found: dict[Keys, tuple[_Mark, _Mark]] = {}
         self.elements: dict[Keys, int] = {}
         """How many ``[[elements]]`` each array of tables has so far."""
 
@@ -119,6 +143,8 @@ class _Walk:
 
     def value(self, keys: Keys, node: Node) -> None:
         inner = [child for child in node.children if child.is_named and child.type != "comment"]
+        if len(keys) > _DEEPEST:
+            return
         if node.type == "inline_table":
             for child in inner:
                 if child.type == "pair":
@@ -129,20 +155,24 @@ class _Walk:
                 self.value((*keys, number), child)
 
     def note(self, keys: Keys, key: Node, value: Node) -> None:
-        self.found.setdefault(keys, (self.point(key), self.point(value)))
+        if keys not in self.found:
+            self.found[keys] = (_mark(key), _mark(value))
 
-    def point(self, node: Node) -> Point:
-        row, column = node.start_point
-        line = self.lines[row] if row < len(self.lines) else b""
-        return row + 1, len(line[:column].decode("utf-8", "replace")) + 1
+
+def _mark(node: Node) -> _Mark:
+    row, column = node.start_point
+    return row, column
 
 
 def _parts(node: Node) -> Iterator[tuple[str, Node]]:
-    """The single keys of a possibly dotted one, unquoted."""
-    if node.type == "dotted_key":
-        for child in node.children:
-            yield from _parts(child)
-    elif node.type.endswith("_key"):
+    """The single keys of a possibly dotted one, unquoted; of a very long one, the first."""
+    last_first = []
+    while node.type == "dotted_key":  # a.b.c is the dotted key a.b, and c
+        node, *rest = (child for child in node.children if child.type.endswith("_key"))
+        last_first += rest[::-1]
+    if node.type.endswith("_key"):
+        last_first.append(node)
+    for node in last_first[-_DEEPEST:][::-1]:
         text = (node.text or b"").decode("utf-8", "replace")
         try:
             yield next(iter(tomli.loads(f"{text} = 0"))), node

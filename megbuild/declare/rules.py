@@ -7,11 +7,13 @@ this process and only describes; whatever goes wrong in it is told at its line.
 from __future__ import annotations
 
 import importlib.util
+import re
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 import megbuild
@@ -20,8 +22,19 @@ from megbuild.declare.hints import did_you_mean, one_of, quoted
 from megbuild.declare.labels import NAME
 from megbuild.declare.models import InstalledRule
 from megbuild.errors import Location, MegbuildError, Problem
-from megbuild.rule import Option, Rule
+from megbuild.rule import Option, Rule, Scalar
 
+_SUFFIX = re.compile(r"\.[A-Za-z0-9_.+\-]{1,50}")
+_SHAPES: Mapping[str, Any] = {
+    "consumes": str | tuple[str, ...],
+    "requires": dict[str, dict[str, Scalar]],
+    **dict.fromkeys(("produces", "toolchain", "run_toolchain", "worker", "function", "device"), str),
+    **dict.fromkeys(("files", "runs_on", "notes", "secrets"), tuple[str, ...]),
+    **dict.fromkeys(("embeds", "direct", "runs_from_inputs"), bool),
+    "options": dict[Any, Any],
+    "version": int,
+}
+"""The types of a rule's fields: a Rule that is made takes anything."""
 TOOLCHAINS = "toolchains"
 """The folder among the rules that holds the environments which several of them share."""
 
@@ -129,22 +142,52 @@ def _described(names: Mapping[str, Any], shown: str) -> tuple[Rule, ...]:
 
 
 def _complaint(rule: Rule) -> str:
-    """What is wrong with a description, or nothing."""
+    """What is wrong with a description, or nothing. What becomes a part of a path has to be a plain name."""
+    if complaint := next((said for name, kind in _SHAPES.items() if (said := _misshapen(rule, name, kind))), ""):
+        return complaint
     for format_ in (*rule.sources, rule.produces):
-        if not isinstance(format_, str) or not NAME.fullmatch(format_):
-            return f"{format_!r} cannot be the name of a format"
-    if (
-        not isinstance(rule.files, tuple)
-        or not rule.files
-        or not all(str(suffix).startswith(".") for suffix in rule.files)
-    ):
+        if not NAME.fullmatch(format_):
+            return f"{quoted(format_)} cannot be the name of a format"
+    if not rule.sources:
+        return "consumes must name a format"
+    if not rule.files or not all(map(_SUFFIX.fullmatch, rule.files)):
         return 'files must be a tuple of suffixes such as (".onnx",)'
-    for name, option in rule.options.items():
-        if not isinstance(option, Option):
-            return f"option {name} must be an Option"
-        if complaint := option.complaint(option.default):
-            return f"the default of option {name} {complaint}"
-    return ""
+    for name in (rule.worker, *rule.notes):
+        if not NAME.fullmatch(name):
+            return f"{quoted(name)} cannot be the name of a file beside the worker or the artifact"
+    if not rule.function.isidentifier():
+        return f"{quoted(rule.function)} cannot be the name of a function"
+    return next((said for name, option in rule.options.items() if (said := _option_complaint(name, option))), "")
+
+
+def _misshapen(rule: Rule, name: str, kind: Any) -> str:
+    """What is wrong with the type of a field, or nothing."""
+    value = getattr(rule, name)
+    try:
+        msgspec.convert(dict(value) if isinstance(value, Mapping) else value, kind)
+    except (msgspec.ValidationError, RecursionError):
+        return f"{name} has a value of the wrong type"
+    return f"{name} must be a tuple" if isinstance(value, list) else ""
+
+
+def _option_complaint(name: object, option: object) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return f"{quoted(str(name))} cannot be the name of an option"
+    if not isinstance(option, Option):
+        return f"option {name} must be an Option"
+    if type(option.default) not in (str, int, float, bool):
+        return f"the default of option {name} must be a string, a number or a boolean"
+    if not isinstance(option.help, str) or not isinstance(option.choices, tuple):
+        return f"option {name} has choices or a help of the wrong type"
+    if option.range is not None:
+        try:
+            msgspec.convert(option.range, tuple[float, float])
+        except msgspec.ValidationError:
+            return f"the range of option {name} must be two numbers"
+        if isinstance(option.default, (str, bool)):
+            return f"option {name} is no number, and has a range"
+    complaint = option.complaint(option.default)
+    return f"the default of option {name} {complaint}" if complaint else ""
 
 
 def _same_edges(installed: list[InstalledRule], root: Path) -> list[Problem]:

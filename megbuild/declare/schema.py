@@ -16,7 +16,7 @@ from megbuild.declare.limits import Limits
 from megbuild.declare.options import Options
 from megbuild.rule import Option, Scalar
 
-NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}"
 """What a model, an output and a tensor may be called: their names are parts of labels, paths and file names."""
 
 Dtype = Literal["float32", "float16", "int32", "int16", "int8", "uint8", "bool"]

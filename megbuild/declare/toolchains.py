@@ -26,13 +26,13 @@ import msgspec
 from msgspec.structs import replace
 
 from megbuild.declare import toml_file
-from megbuild.declare.complaints import take
+from megbuild.declare.complaints import named, take
 from megbuild.declare.hints import did_you_mean, quoted
 from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.declare.models import Toolchain
 from megbuild.declare.positions import Place
 from megbuild.declare.sdks import SdkTable, find
-from megbuild.errors import Location, MegbuildError, Problem, fail
+from megbuild.errors import MOST, Location, MegbuildError, Problem, fail
 
 PLATFORM = "linux-x86_64"
 """The one platform that the locks are made for."""
@@ -203,7 +203,7 @@ def with_environment(toolchain: Toolchain, lock: Path, name: str = "") -> Toolch
             problems.append(
                 Problem(
                     "MB305",
-                    f"{package} is not pinned with == and hashes",
+                    f"{_short(package)} is not pinned with == and hashes",
                     "make the lock with: doit toolchain lock",
                     where,
                 )
@@ -212,13 +212,13 @@ def with_environment(toolchain: Toolchain, lock: Path, name: str = "") -> Toolch
             problems.append(
                 Problem(
                     "MB306",
-                    f"{package}=={version} does not go with {toolchain.name}, which has {package}=={own[package]}",
+                    f"{_short(package)}=={_short(version)} does not go with {toolchain.name}, which has {package}=={own[package]}",
                     "make the lock again: doit toolchain lock",
                     where,
                 )
             )
     if problems:
-        raise MegbuildError(tuple(problems))
+        raise MegbuildError(tuple(problems[:MOST]))
     extended = replace(
         toolchain,
         locks=(*toolchain.locks, str(lock)),
@@ -266,10 +266,15 @@ def normalised(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
+def _short(text: str) -> str:
+    """A word of a lock within a message."""
+    return text if text.isprintable() and len(text) <= 80 else quoted(text)
+
+
 def _requirements(lock: Path) -> dict[str, tuple[str, int]]:
     """Package -> (version, line) of a lock; the version is empty for what is not ``name==version`` with a hash."""
     found: dict[str, tuple[str, int]] = {}
-    lines = lock.read_text().splitlines()
+    lines = toml_file.read_text(str(lock), str(lock)).splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line[0] in "# \t":
             continue
@@ -310,7 +315,7 @@ def read(path: Path) -> File:
     place = Place(str(path), str(path))
     problems: list[Problem] = []
     file = take(toml_file.read(str(path), str(path)), File, place, problems)
-    if file and not problems and not re.fullmatch(r"3\.\d+", file.python):
+    if file and not problems and not re.fullmatch(r"3\.[0-9]{1,3}", file.python):
         problems.append(
             Problem(
                 "MB302",
@@ -319,9 +324,44 @@ def read(path: Path) -> File:
                 place.at("python"),
             )
         )
+    if file and not problems:
+        problems += _complaints(file, place)
     if problems or file is None:
         raise MegbuildError(tuple(problems))
     return file
+
+
+def _complaints(file: File, place: Place) -> Iterator[Problem]:
+    """What is wrong with the values of a toolchain.toml: paths that leave their folder, and what no process can take."""
+    paths: list[tuple[str, Place]] = []
+    for number, native in enumerate(file.native):
+        paths += [(getattr(native, key), place.at("native", number, key)) for key in ("source", "output")]
+    paths += [(pattern, place.at("removed", number)) for number, pattern in enumerate(file.removed)]
+    for number, sdk in enumerate(file.sdk):
+        texts = {"needs": sdk.needs, "version": sdk.version}
+        paths += [(text, place.at("sdk", number, key, at)) for key in texts for at, text in enumerate(texts[key])]
+        if not sdk.variables:
+            yield Problem(
+                "MB140", "an SDK without a variable cannot be found", "", place.at("sdk", number, "variables")
+            )
+    for text, at in paths:
+        parts = text.split("/")
+        if not text or text.startswith("/") or ".." in parts or not text.isprintable() or not any(map(_is_name, parts)):
+            message = f"{named(at.keys)} = {quoted(text)} is no path below its folder"
+            yield Problem("MB110", message, 'write a relative path without ".."', at)
+    for name, value in file.environment.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
+            message = f"no process can have the variable {quoted(name)} with this value"
+            yield Problem("MB140", message, "", place.key_of("environment", name))
+    preload = file.settings.get("preload", [])
+    if not isinstance(preload, list) or not all(isinstance(name, str) for name in preload):
+        yield Problem(
+            "MB140", "preload must be a list of modules", 'preload = ["numpy"]', place.at("settings", "preload")
+        )
+
+
+def _is_name(part: str) -> bool:
+    return part not in ("", ".")
 
 
 def _existing(folder: Path, name: str) -> str:

@@ -18,7 +18,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-Kind = Literal["file", "folder", "missing", "outside"]
+Kind = Literal["file", "folder", "missing", "outside", "special"]
+LONGEST_PATH = 1000
+"""Characters of a path in a declaration; the kernel takes 4096 bytes, below the workspace's own."""
+DEEPEST = 100
+"""Folders one below the other in such a path."""
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take."""
+MOST_FOLDERS = 200_000
+"""Folders that one glob looks into: beyond them it hangs, as one does that finds two links to their own folder."""
 
 
 class Listing(Struct, frozen=True):
@@ -27,6 +35,12 @@ class Listing(Struct, frozen=True):
     files: AbstractSet[str] = frozenset()
     folders: AbstractSet[str] = frozenset()
     links: AbstractSet[str] = frozenset()
+    special: AbstractSet[str] = frozenset()
+    """Pipes, sockets and devices: whoever reads one may wait for ever."""
+
+
+class TooWide(Exception):
+    """A glob that leads through too many folders."""
 
 
 NOTHING = Listing()
@@ -56,7 +70,7 @@ class Tree:
         return found
 
     def kind(self, path: str) -> Kind:
-        """What ``path`` is; ``outside`` when a link in it leads out of the workspace."""
+        """What ``path`` is; ``outside`` when a link in it leads out of the workspace, ``special`` for a pipe or a device."""
         if not path:
             return "folder"
         folder, _, name = path.rpartition("/")
@@ -67,60 +81,65 @@ class Tree:
             return "folder"
         if name in listing.links:
             return self._linked(path)
+        if name in listing.special:
+            return "special"
         return "outside" if folder and self.kind(folder) == "outside" else "missing"
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """The files that match, sorted. ``*``, ``?`` and ``[...]`` stay in one folder, ``**`` is any depth of folders.
 
         Hidden names match only a pattern that starts with a dot; ``**`` does not follow links.
+
+        :raises TooWide: when it would look into more than ``MOST_FOLDERS``.
         """
         parts = pattern.split("/")
         plain = next((number for number, part in enumerate(parts) if is_glob(part)), len(parts) - 1)
         found = self._glob("/".join(parts[:plain]), parts[plain:])
         return tuple(sorted({path for path in found if self.kind(path) == "file"}))
 
-    def folders_below(self, folder: str) -> Iterator[str]:
-        """``folder`` and all folders in it that are neither hidden nor links, parents first."""
-        self.searched.add(folder)
-        yield folder
-        for name in sorted(self.listing(folder).folders):
-            if not name.startswith("."):
-                yield from self.folders_below(f"{folder}/{name}" if folder else name)
-
     def _glob(self, folder: str, parts: list[str]) -> Iterator[str]:
-        head, rest = parts[0], parts[1:]
-        start = folder + "/" if folder else ""
+        """What ``parts`` match below ``folder``. A folder is gone through once for each part, however many ways lead there."""
+        pending, seen = [(folder, 0)], {(folder, 0)}
+        while pending:
+            folder, at = pending.pop()
+            further = []
+            for path, reached in self._step(folder, parts, at):
+                if reached == len(parts):
+                    yield path
+                elif self.kind(path) == "folder":
+                    further.append((path, reached))
+            pending += [place for place in further if place not in seen]
+            seen.update(further)
+            if len(seen) > MOST_FOLDERS:
+                raise TooWide
+
+    def _step(self, folder: str, parts: list[str], at: int) -> Iterator[tuple[str, int]]:
+        """What one part matches in a folder, each with the number of the part that goes on from there."""
+        head, start = parts[at], folder + "/" if folder else ""
+        last = at + 1 == len(parts)
         if head == "**":
-            for below in self.folders_below(folder):
-                if rest:
-                    yield from self._glob(below, rest)
-                else:
-                    yield from self._glob(below, ["*"])
+            self.searched.add(folder)
+            yield from ((start + name, at) for name in self.listing(folder).folders if name[0] != ".")
+            if last:
+                yield from ((path, at + 1) for path, _ in self._step(folder, ["*"], 0))
+            else:
+                yield folder, at + 1
         elif not is_glob(head):
-            path = start + head
-            if not rest:
-                yield path
-            elif self.kind(path) == "folder":
-                yield from self._glob(path, rest)
+            yield start + head, at + 1
         else:
             listing = self.listing(folder)
             self.searched.add(folder)
-            names = listing.folders | listing.links if rest else listing.files | listing.links
+            names = listing.files | listing.links if last else listing.folders | listing.links
             matches = _matcher(head)
-            for name in names:
-                if matches.match(name) and (head[0] == "." or name[0] != "."):
-                    path = start + name
-                    if not rest:
-                        yield path
-                    elif self.kind(path) == "folder":
-                        yield from self._glob(path, rest)
+            fitting = (name for name in names if matches.match(name) and (head[0] == "." or name[0] != "."))
+            yield from ((start + name, at + 1) for name in fitting)
 
     def _linked(self, path: str) -> Kind:
         try:
             target = Path(self.absolute(path)).resolve(strict=True)
             if not target.is_relative_to(self.root):
                 return "outside"
-            return "folder" if target.is_dir() else "file"
+            return "folder" if target.is_dir() else "file" if target.is_file() else "special"
         except (OSError, RuntimeError):  # it leads nowhere, in a circle, or where we may not look
             return "missing"
 
@@ -129,6 +148,7 @@ def _list(folder: str) -> Listing:
     files: set[str] = set()
     folders: set[str] = set()
     links: set[str] = set()
+    special: set[str] = set()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -136,11 +156,13 @@ def _list(folder: str) -> Listing:
                     links.add(entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     folders.add(entry.name)
-                else:
+                elif entry.is_file(follow_symlinks=False):
                     files.add(entry.name)
+                else:
+                    special.add(entry.name)
     except OSError:
         return NOTHING
-    return Listing(files, folders, links)
+    return Listing(files, folders, links, special)
 
 
 @lru_cache(maxsize=256)
@@ -163,7 +185,11 @@ def workspace_path(text: str, package: str) -> tuple[str, str]:
         return "", "is a path of one machine"
     if not text.isprintable():
         return "", "has a character that cannot be printed"
+    if len(text) > LONGEST_PATH:
+        return "", f"is longer than {LONGEST_PATH} characters"
     parts = [part for part in text.split("/") if part not in ("", ".")]
     if ".." in parts:
         return "", 'leaves its folder through ".."'
+    if len(parts) > DEEPEST or any(len(part.encode()) > LONGEST_NAME for part in parts):
+        return "", f"is nested deeper than {DEEPEST} folders, or has a name of more than {LONGEST_NAME} bytes"
     return "/".join([package, *parts] if package else parts), ""

@@ -54,12 +54,7 @@ def read(root: Path) -> tuple[Reviewed, ...]:
     path = root / NAME
     if not path.is_file():
         return ()
-    try:
-        return parse(toml_file.read_bytes(str(path), NAME).decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise MegbuildError(
-            (Problem("MB102", "is not UTF-8 text", "save the file as UTF-8", Location(NAME)),)
-        ) from None
+    return parse(toml_file.read_text(str(path), NAME))
 
 
 def text(exceptions: Iterable[Reviewed]) -> str:

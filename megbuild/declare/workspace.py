@@ -14,7 +14,7 @@ from megbuild.declare.hints import quoted
 from megbuild.declare.labels import Pattern
 from megbuild.declare.positions import Place
 from megbuild.declare.tree import Tree, workspace_path
-from megbuild.errors import MegbuildError, Problem, fail
+from megbuild.errors import Location, MegbuildError, Problem, fail
 
 MODELS = "MODELS.toml"
 SETTINGS = "pyproject.toml"
@@ -167,6 +167,7 @@ def packages(
 
 def _package(tree: Tree, folder: str, path: str) -> Package:
     if tree.kind(path) == "outside":
-        raise fail("MB110", f"{path} is a link that leaves the workspace", "keep the file in the workspace itself")
+        hint = "keep the file in the workspace itself"
+        raise fail("MB110", f"{path} is a link that leaves the workspace", hint, Location(path, 1))
     place = Place(path, tree.absolute(path))
     return Package(folder, toml_file.read(place.path, path), place)

@@ -10,7 +10,7 @@ from megbuild.execute.staging import Moved
 from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
-from megbuild.worker import pickles
+from megbuild.worker import onnx_wire, pickles
 
 LIST = "code/core/pickle_names.txt"
 """Where the list of what a .tm may hold is among the inputs; other formats have none."""
@@ -21,7 +21,7 @@ def delivered(action: Action, staged: Mapping[str, Digest], content: ContentStor
 
     :raises Moved: when it changed since it was hashed.
     :raises MegbuildError: MB402 when it does not have the pinned digest, MB409 for a pickle that names what no
-        traced module does.
+        traced module does, MB617 for an ONNX file that reaches for other files or claims what it does not hold.
     """
     (leaf,) = (entry for entry in action.inputs if isinstance(entry, Leaf) and entry.kind == "file")
     try:
@@ -38,7 +38,19 @@ def delivered(action: Action, staged: Mapping[str, Digest], content: ContentStor
             status=FAILED,
         )
     _check_pickle(action, leaf, content, found)
+    if action.artifact[0].endswith(".onnx"):
+        _check_onnx(leaf, content, found)
     return {f"artifact/{action.artifact[0]}": found}
+
+
+def _check_onnx(leaf: Leaf, content: ContentStore, found: Digest) -> None:
+    """Look through a delivered ONNX file before any tool parses it: their parsers would open what it names."""
+    try:
+        onnx_wire.check(content.path(found))
+    except onnx_wire.Fault as fault:
+        message = f"{leaf.said} {fault}"
+        message = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in message)
+        raise fail("MB617", message, "get the file from whom you trust, in one piece", status=FAILED) from None
 
 
 def _check_pickle(action: Action, leaf: Leaf, content: ContentStore, found: Digest) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,8 @@ _OUT_OF_PROCESSES = ("Resource temporarily unavailable", "can't start new thread
 _TOO_LARGE = "File too large"
 TAIL = 15
 """How many lines of the log are shown."""
+_LONGEST_REFUSAL = 1 << 20
+"""Bytes of a refusal that are read."""
 
 
 @dataclass
@@ -56,8 +60,11 @@ def located(failure: ActionFailed, operations: bytes, root: Path, as_it_is: Coll
     :param as_it_is: the files that were staged as the user wrote them.
     """
     noted: dict[str, list[str]] = {}
-    for entry in json.loads(operations):
-        noted.setdefault(entry["path"], []).append(_origin(entry, root, as_it_is))
+    try:
+        for entry in json.loads(operations):
+            noted.setdefault(entry["path"], []).append(_origin(entry, root, as_it_is))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return failure  # code of the network ran beside what wrote it: it tells of no lines then
     told = []
     for place, text in failure.troubles:  # operations of one kind in one module may share a path
         lines = ", ".join(dict.fromkeys(noted.get(place, ())))
@@ -69,8 +76,10 @@ def _origin(entry: Mapping[str, Any], root: Path, as_it_is: Collection[str]) -> 
     """Where an operation comes from: a line of training code, or a node of a delivered file."""
     if "node" in entry:
         return f"node {entry['node']}"
-    line = entry["line"] if entry["file"] in as_it_is else _user_line(root / entry["file"], entry["line"])
-    return f"{entry['file']}:{line}"
+    file, line = entry["file"], entry["line"]
+    if file not in as_it_is and (root / file).resolve().is_relative_to(root.resolve()):
+        line = _user_line(root / file, line)
+    return f"{file}:{line}"
 
 
 def _user_line(path: Path, line: int) -> int:
@@ -89,8 +98,8 @@ def log_tail(log: Path, root: Path, staged: Path, lines: int = TAIL) -> tuple[st
             text = file.read().decode(errors="replace")
     except OSError:
         return ()
-    printable = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return tuple(_as_written(line, root, staged)[:300] for line in printable.strip().splitlines()[-lines:])
+    shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return tuple(_as_written(line, root, staged)[:300] for line in shown.strip().splitlines()[-lines:])
 
 
 def _as_written(line: str, root: Path, staged: Path) -> str:
@@ -105,6 +114,29 @@ def _as_written(line: str, root: Path, staged: Path) -> str:
         return f'File "{match["path"]}", line {number}'
 
     return _FRAME.sub(mended, line)
+
+
+def refusal(path: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The sentence with which a worker refused, and what stands in the way: an operation's name, and a sentence.
+
+    It stands in a file that code of the action may have written instead: nothing is taken for granted.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            text = (
+                file.read(_LONGEST_REFUSAL).decode(errors="replace")
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                else ""
+            )
+    except OSError:
+        text = ""
+    lines = [_printable(line) for line in text.split("\n")]
+    parts = [line.partition("\t") for line in lines[1:] if line.strip()]
+    return lines[0].strip() or "refused, and did not say why", tuple((place, said) for place, _, said in parts)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def limit_of(tail: Sequence[str], limits: Limits) -> str:

@@ -23,7 +23,7 @@ from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
-from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
+from megbuild.execute.failure import ActionFailed, limit_of, log_tail, refusal, write_by_hand
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision, sound
 from megbuild.execute.undeclared import undeclared_read
@@ -220,15 +220,14 @@ class Local:
         command = [toolchain.python, *action.arguments[1:]]
         by_hand = write_by_hand(folder, command, environment_of(action, str(folder), self.toolchains[action.toolchain]))
         tail = log_tail(log, self.root, folder / "in" / "source")
-        troubles: list[tuple[str, str]] = []
-        refused = not message and ending.status == REFUSED and (folder / REFUSAL).is_file()
+        troubles: tuple[tuple[str, str], ...] = ()
+        refused = not message and ending.status == REFUSED and (folder / REFUSAL).exists()
         if refused:
-            message, *more = (folder / REFUSAL).read_text("utf-8").splitlines()
-            troubles = [(place, text) for place, _, text in (line.partition("\t") for line in more)]
+            message, troubles = refusal(folder / REFUSAL)
             tail = ()
         undeclared = undeclared_read(tail, action.model, self.root) if not message and action.model else None
         message = message or str(undeclared or limit_of(tail, limits_of(action)) or ending)
-        return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, tuple(troubles))
+        return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, troubles)
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

@@ -63,7 +63,13 @@ CODE = Code(
     worker=str(_HERE / "worker"),
     core=tuple(
         str(_HERE / name)
-        for name in ("verify/judge.py", "verify/verdict.py", "execute/delivered.py", "worker/pickles.py")
+        for name in (
+            "verify/judge.py",
+            "verify/verdict.py",
+            "execute/delivered.py",
+            "worker/pickles.py",
+            "worker/onnx_wire.py",
+        )
     ),
 )
 """megbuild's own code that results depend on: a change of it is a change of the key."""

@@ -50,6 +50,11 @@ def write(pieces: Mapping[str, Piece], target: Path, seconds: int) -> None:
     One thread compresses: a number of threads would show in the bytes. A zip is not compressed at all, because the
     library that would do it differs between machines.
     """
+    folded: dict[str, str] = {}
+    for name in pieces:
+        if (other := folded.setdefault(name.casefold(), name)) != name:
+            message = f"{other} and {name} would be one file on a disk that does not tell capitals from small letters"
+            raise fail("MB616", message, "give one of them another name", status=FAILED)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ def read(root: Path, needed: Iterable[str]) -> Commit:
 def check_out(root: Path, commit: str, to: Path) -> None:
     """Lay out a commit of the workspace's repository in a new folder; raises MB701 where it does not have it."""
     top = _git(root, "rev-parse", "--show-toplevel")
+    if not re.fullmatch(
+        r"[0-9a-f]{40}|[0-9a-f]{64}", commit
+    ):  # it comes from a release: git could take it for an option
+        top = None
     if top is None or _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
         hint = "stand in a clone of the repository that the release was made from, and fetch"
         raise fail("MB701", f"the commit {commit[:12]} is not in this repository", hint)

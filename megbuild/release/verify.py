@@ -34,6 +34,15 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 
 
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError, IndexError, ArithmeticError, RecursionError, MemoryError)
+"""What a document of another shape does to those who read it."""
+LONGEST = 1 << 28
+"""Bytes of a manifest, a statement or a list of sums."""
+MOST_FILES = 100_000
+LEAST_ROOM, MOST_TIMES = 256_000_000, 200
+"""Bytes that an archive may always unpack to, and how many times its own size beyond that."""
+
+
 class Unsound(Exception):
     """What is wrong, in one sentence."""
 
@@ -66,7 +75,24 @@ def main(words: list[str] | None = None) -> int:
 
 
 def check(release: Path, key: Path | None, signature: Path | None, run: bool = True) -> Iterator[str]:
-    """Check a folder or an archive; yields what was found in order. Raises Unsound or Unable."""
+    """Check a folder or an archive; yields what was found in order. Raises Unsound or Unable, whatever is in it."""
+    try:
+        for line in _checked(release, key, signature, run):
+            yield _plain(line)
+    except (Unsound, Unable) as problem:
+        raise type(problem)(_plain(str(problem))) from None
+    except OSError as error:
+        raise Unable(_plain(f"it cannot be read: {error}")) from None
+    except _MALFORMED as error:
+        raise Unsound(_plain(f"a document in it is not as it should be: {type(error).__name__}: {error}")) from None
+
+
+def _plain(text: str) -> str:
+    """Words of a release as one line, which cannot do anything to a terminal."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text[:2000])
+
+
+def _checked(release: Path, key: Path | None, signature: Path | None, run: bool) -> Iterator[str]:
     beside = signature or release.parent / (plain_name(release.name) + SIGNED)
     if release.is_dir():
         yield from _check_folder(release, key, beside, signature is not None, None, run)
@@ -101,15 +127,27 @@ def _check_folder(
 def unpack(archive: Path, to: Path) -> Path:
     """Unpack into a folder that is empty; the folder of the release in it. Takes plain files under one folder only."""
     names: list[str] = []
+    taken: set[str] = set()
+    room = max(LEAST_ROOM, MOST_TIMES * archive.stat().st_size)
     try:
-        for name, content in _members(archive):
+        for name, content in _members(archive, room):
             parts = PurePosixPath(name).parts
-            if name in names or name != "/".join(parts) or ".." in parts or name.startswith("/") or len(parts) < 2:
+            bad = name != "/".join(parts) or ".." in parts or name.startswith("/") or len(parts) < 2
+            bad = bad or not name.isprintable() or "\\" in name or any(len(part.encode()) > 255 for part in parts)
+            if bad or name.casefold() in taken:  # two names that differ in case only are one file on many disks
                 raise Unsound(f"{archive.name} has a bad or repeated name in it: {name!r}")
             names.append(name)
+            taken.add(name.casefold())
+            if len(names) > MOST_FILES:
+                raise Unsound(f"{archive.name} has more than {MOST_FILES} files in it")
             target = to / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+            with open(str(target), "xb") as file:  # nothing is written through what lies there
+                while piece := content.read(1 << 20):
+                    room -= len(piece)
+                    if room < 0:
+                        raise Unsound(f"{archive.name} unpacks to far more than its size: it was made to fill a disk")
+                    file.write(piece)
     except (Unsound, Unable):
         raise
     except Exception as error:  # each library has its own; all of them mean the same here
@@ -122,21 +160,37 @@ def unpack(archive: Path, to: Path) -> Path:
     return to / tops.pop()
 
 
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+def _members(archive: Path, room: int) -> Iterator[tuple[str, Any]]:
+    """The name of each member, and what its bytes are read from until the next one is asked for."""
     if archive.name.endswith(".zip"):
         with zipfile.ZipFile(archive) as opened:
             for entry in opened.infolist():
                 if not stat.S_ISREG(entry.external_attr >> 16):
                     raise Unsound(f"{entry.filename} is no plain file")
-                yield entry.filename, opened.read(entry)
+                with opened.open(entry) as content:
+                    yield entry.filename, content
         return
-    with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
-        for member in opened:
-            if not member.isreg():
+    with _decompressed(archive) as stream, tarfile.open(fileobj=_Bounded(stream, 2 * room), mode="r|") as tar:  # type: ignore[call-overload]
+        for member in tar:
+            if not member.isreg() or member.issparse():
                 raise Unsound(f"{member.name} is no plain file")
-            file = opened.extractfile(member)
-            assert file is not None
-            yield member.name, file.read()
+            tar.members = []  # else all of them stay in memory
+            yield member.name, tar.extractfile(member)
+
+
+class _Bounded:
+    """A stream that ends with an error after so many bytes: a tar's own headers can be as long as its files."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self.stream, self.left = stream, most
+
+    def read(self, size: int) -> bytes:
+        """At most so many bytes."""
+        piece: bytes = self.stream.read(size)
+        self.left -= len(piece)
+        if self.left < 0:
+            raise Unsound("it unpacks to far more than its size: it was made to fill a memory")
+        return piece
 
 
 def _decompressed(archive: Path) -> Any:
@@ -167,7 +221,7 @@ def plain_name(name: str) -> str:
 def check_sums(folder: Path) -> dict[str, str]:
     """Every file is there with its digest, and no other one; the digests by name."""
     try:
-        text = (folder / SUMS).read_text("utf-8")
+        text = _text(folder / SUMS)
     except (OSError, UnicodeDecodeError):
         raise Unsound(f"there is no {SUMS}") from None
     sums: dict[str, str] = {}
@@ -214,6 +268,10 @@ def check_structure(folder: Path, sums: dict[str, str]) -> Any:
                     raise Unsound("{} is not the file that the manifest names".format(file["path"]))
                 if (folder / file["path"]).stat().st_size != file["size"]:
                     raise Unsound("{} has another size than the manifest says".format(file["path"]))
+        for model in manifest["models"]:
+            for path in (path for kind in model["golden"].values() for path in kind.values()):
+                if path not in sums:
+                    raise Unsound(f"{path} is no file of the release")
         for toolchain in manifest["toolchains"]:
             for lock in toolchain["locks"]:
                 if sums.get(lock["path"]) != lock["sha256"]:
@@ -281,7 +339,7 @@ def check_signatures(
             raise Unsound(f"there is no signature {signed.name}")
         return "note: not signed, or the signature is not beside it: anybody could have made this"
     envelopes = []
-    for line in signed.read_text("utf-8").splitlines():
+    for line in _text(signed).splitlines():
         try:
             envelope = json.loads(line)
             body = base64.b64decode(envelope["payload"], validate=True)
@@ -434,7 +492,9 @@ def _run_onnx(path: Path, feeds: dict[str, Any], io: Any) -> dict[str, Any]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # As bytes it finds no other files, which a network could name as its weights.
+    network = path.read_bytes() if path.stat().st_size < 1 << 31 else str(path)
+    session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     names = [result.name for result in session.get_outputs()]
     return _stacked(names, (session.run(names, feed) for feed in _each(feeds)))
 
@@ -513,9 +573,17 @@ def _stacked(names: list[str], results: Iterable[list[Any]]) -> dict[str, Any]:
 
 def _json(folder: Path, name: str) -> Any:
     try:
-        return json.loads((folder / name).read_text("utf-8"))
-    except (OSError, ValueError):
+        return json.loads(_text(folder / name))
+    except (OSError, ValueError, RecursionError):
         raise Unsound(f"{name} cannot be read") from None
+
+
+def _text(path: Path) -> str:
+    """A document; an OSError where it is no plain file, or far too long to be one."""
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LONGEST:
+        raise OSError(f"{path.name} is no plain file, or too long")
+    return path.read_text("utf-8")
 
 
 def _sha256(path: Path) -> str:

@@ -27,6 +27,8 @@ SHARED = 8
 """Models that may share a file before a change of it is taken to matter to all."""
 _MADE = {"out", "__pycache__"}
 """Folders that builds and Python make."""
+_MOST_FOLDERS = 200_000
+"""Folders that one pattern looks into: beyond them it hangs, as one does that finds two links to their own folder."""
 _KEPT = 8 << 20
 """Bytes of contents that are kept in memory: what many models import is read once, and their own sources go."""
 _LONGEST_WAIT = 2_500_000_000
@@ -264,32 +266,45 @@ class Files:
 
     # globs
 
-    def _match(self, folder: str, parts: tuple[str, ...]) -> Iterator[str]:
-        if not parts:
-            return
-        head, rest = parts[0], parts[1:]
+    def _match(self, base: str, parts: tuple[str, ...]) -> Iterator[str]:
+        """The files that parts of a pattern match. A folder is gone through once for each part, whatever leads there."""
+        pending, seen = [(base, 0)] if parts else [], {(base, 0)}
+        while pending:
+            folder, at = pending.pop()
+            for place in self._step(folder, parts, at):
+                if place[1] == len(parts):
+                    yield place[0]
+                elif place not in seen:
+                    seen.add(place)
+                    pending.append(place)
+            if len(seen) > _MOST_FOLDERS:
+                hint = "name the folders, or take away links that lead back to folders above them"
+                raise fail(
+                    "MB615", f"the pattern {'/'.join(parts)} leads through more than {_MOST_FOLDERS} folders", hint
+                )
+
+    def _step(self, folder: str, parts: tuple[str, ...], at: int) -> Iterator[tuple[str, int]]:
+        """What one part matches in a folder, each with the number of the part that goes on from there."""
+        head, last = parts[at], at + 1 == len(parts)
         if head == "**":
-            yield from self._match(folder, rest or ("*",))
+            if not last:
+                yield folder, at + 1
             for entry in self._list(folder):
                 if entry.is_folder and not entry.is_link and entry.name[0] != "." and entry.name != "__pycache__":
-                    yield from self._match(_join(folder, entry.name), parts)
+                    yield _join(folder, entry.name), at
+                elif last and entry.is_file and entry.name[0] != ".":
+                    yield _join(folder, entry.name), at + 1
         elif not _WILD.search(head):
             path = _join(folder, head)
-            if rest:
-                yield from self._match(path, rest)
-            else:
+            if last:
                 self._trail.append(path)
-                if self.digest(path) is not None:
-                    yield path
+            if not last or self.digest(path) is not None:
+                yield path, at + 1
         else:
             fits = _pattern(head)
             for entry in self._list(folder):
-                if fits(entry.name) and (entry.is_folder if rest else entry.is_file):
-                    path = _join(folder, entry.name)
-                    if rest:
-                        yield from self._match(path, rest)
-                    else:
-                        yield path
+                if fits(entry.name) and (entry.is_file if last else entry.is_folder):
+                    yield _join(folder, entry.name), at + 1
 
     def _list(self, folder: str, *, for_somebody: bool = True) -> tuple[Entry, ...]:
         folder = folder or "."

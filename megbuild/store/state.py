@@ -191,8 +191,10 @@ class State:
             state._unusable(error)
         for line in state._journal.replay():
             try:
-                state._apply(msgspec.json.decode(line, type=_Changes))
-            except ValueError:
+                changes = msgspec.json.decode(line, type=_Changes)
+                msgspec.msgpack.encode(changes)  # a number that no state can hold is of no version at all
+                state._apply(changes)
+            except (ValueError, OverflowError, RecursionError):
                 warn(f"{state._journal.path} holds a line of another version of megbuild, which was left out")
         for table in state._tables.values():
             table.changed.clear()

@@ -21,6 +21,11 @@ _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
 _PERSISTENT = {"PERSID", "BINPERSID"}
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
 _CLASSES = "it makes classes of its own"
+_MOST_STEPS = 20_000_000
+"""Instructions that are followed; a network has some for each of its operations, and none for each weight."""
+_MOST_LINES = 100
+_LONGEST_LINE = 400
+"""Characters of a sentence about a pickle: names in it are as long as their writer likes."""
 _GETS = {"GET", "BINGET", "LONG_BINGET"}
 
 
@@ -138,8 +143,7 @@ class _Machine:
         elif name in ("BUILD", "APPEND"):
             self._change(self.stack[-2])
         elif name in ("APPENDS", "ADDITEMS"):
-            at = len(self.stack) - 1 - self.stack[::-1].index(_MARK)
-            self._change(self.stack[at - 1])
+            self._change(self.stack[self._mark() - 1])
         if any(part is pickletools.markobject for part in before):
             self._to_mark()
             before = before[: before.index(pickletools.markobject)]
@@ -149,10 +153,8 @@ class _Machine:
 
     def _call(self, name: str) -> None:
         """``type(None)`` is how the type of None is written; a call with more would make a class."""
-        if name == "OBJ":
-            of = next((self.stack[n + 1] for n in range(len(self.stack) - 2, -1, -1) if self.stack[n] is _MARK), _OTHER)
-        else:
-            of = self.stack[-3 if name == "NEWOBJ_EX" else -2]
+        at = self._mark() + 1 if name == "OBJ" else -3 if name == "NEWOBJ_EX" else -2
+        of = self.stack[at]
         if of == _TYPE and not (name == "REDUCE" and self.stack[-1] is _OF_NONE):
             self.faults[_CLASSES] = None
 
@@ -186,6 +188,10 @@ class _Machine:
             if isinstance(key, _Text) and key.text in LOOKED_UP and isinstance(value, _Pair):
                 self.called[value.dotted] = None
 
+    def _mark(self) -> int:
+        """Where the topmost mark lies. What lies above it is taken away next, so that looking costs no more than that."""
+        return next(at for at in range(len(self.stack) - 1, -1, -1) if self.stack[at] is _MARK)
+
     def _to_mark(self) -> list[Any]:
         above: list[Any] = []
         while self.stack[-1] is not _MARK:
@@ -204,8 +210,10 @@ def follow(file: BinaryIO) -> Found:
     """Follow the pickle in ``file``, from where it stands to its end."""
     machine = _Machine()
     try:
-        for code, argument, _ in pickletools.genops(file):
+        for number, (code, argument, _) in enumerate(pickletools.genops(file)):
             machine.step(code.name, argument, code.stack_before, code.stack_after)
+            if number == _MOST_STEPS:
+                raise ValueError(f"it has more than {_MOST_STEPS} instructions")
     except Exception as error:  # whatever a file of no sense does to the reader of it
         said = str(error) or type(error).__name__
         machine.faults[f"it is no whole pickle ({said[:100]})"] = None
@@ -228,9 +236,17 @@ def unpickler(names: Names) -> type[pickle.Unpickler]:
 
 
 def lines(refused: Iterable[str], faults: Iterable[str]) -> Iterator[str]:
-    """What is wrong with a pickle, one sentence each."""
-    yield from (f"it names {name}, which is none of MegEngine's for networks" for name in refused)
-    yield from faults
+    """What is wrong with a pickle, one sentence each; the first of them, where they are many."""
+    told = (*(f"it names {name}, which is none of MegEngine's for networks" for name in refused), *faults)
+    yield from (_plain(text) for text in told[:_MOST_LINES])
+    if len(told) > _MOST_LINES:
+        yield f"and {len(told) - _MOST_LINES} things more"
+
+
+def _plain(text: str) -> str:
+    """One line that cannot do anything to a terminal, and is not endless."""
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[:_LONGEST_LINE])
+    return shown if len(text) <= _LONGEST_LINE else f"{shown}..."
 
 
 def follow_bytes(content: bytes) -> Found:

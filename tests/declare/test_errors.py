@@ -173,22 +173,22 @@ CASES: dict[str, tuple[Mapping[str, str], str]] = {
     "model name with a space": (
         spoilt("models.net", 'models."my net"'),
         'v/MODELS.toml:1:9: "my net" cannot name a model [MB107]\n'
-        "  hint: names are made of letters, digits, _, - and ., and start with a letter, a digit or _",
+        "  hint: names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _",
     ),
     "bad output name": (
         spoilt("outputs.x86]", 'outputs."x86=fast"]'),
         'v/MODELS.toml:5:21: "x86=fast" cannot name an output [MB107]\n'
-        "  hint: names are made of letters, digits, _, - and ., and start with a letter, a digit or _",
+        "  hint: names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _",
     ),
     "bad tensor name": (
         spoilt('"prob"', '"a b"'),
         'v/MODELS.toml:4:21: "a b" cannot name a tensor [MB107]\n'
-        "  hint: names are made of letters, digits, _, - and ., and start with a letter, a digit or _",
+        "  hint: names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _",
     ),
     "bad package name": (
         {"my models/MODELS.toml": MODEL, "my models/net.py": NET},
         'my models/MODELS.toml:1:1: the folder "my models" cannot be a package [MB107]\n'
-        "  hint: names are made of letters, digits, _, - and ., and start with a letter, a digit or _",
+        "  hint: names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _",
     ),
     "no start": (
         spoilt('source = "net.py:build"\n', ""),
@@ -467,7 +467,7 @@ CASES: dict[str, tuple[Mapping[str, str], str]] = {
     "hardware with a bad name": (
         {"HARDWARE.toml": '["a b"]\nformat = "onnx"\n'},
         'HARDWARE.toml:1:2: "a b" cannot name a hardware [MB107]\n'
-        "  hint: names are made of letters, digits, _, - and ., and start with a letter, a digit or _",
+        "  hint: names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _",
     ),
     "misspelt default option": (
         {"v/MODELS.toml": "[defaults]\nopst = 3\nverify = { cosine = 2 }\n"},

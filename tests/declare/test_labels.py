@@ -157,7 +157,7 @@ def test_outputs_come_once_in_the_order_of_their_declaration() -> None:
             "//a b:c",
             'label "//a b:c" has a bad name for its folder [MB122]\n'
             "  hint: write //package:model@output, //package:model, //package or //package/...; "
-            "names are made of letters, digits, _, - and ., and start with a letter, a digit or _",
+            "names are made of at most 100 letters, digits, _, - and ., and start with a letter, a digit or _",
         ),
         (
             "/home/me/vision",

@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 import onnx.helper
 
+from megbuild_worker import onnx_wire
 from megbuild_worker.job import Description, Refusal, Tensor
 
 HIGHEST_IR = 9
@@ -24,18 +25,25 @@ STANDARD = ("", "ai.onnx")
 
 def load(path: Path) -> onnx.ModelProto:
     """The model as the runtime takes it; Refusal when it is no ONNX file, or one that this toolchain cannot run."""
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise Refusal(f"{path.name} is not an ONNX file: {error}") from error
-    if not model.HasField("graph"):
-        raise Refusal(f"{path.name} is not an ONNX file: it holds no graph")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise Refusal(f"{path.name} keeps weights in other files (external data): export it as one file")
+    model = parse(path)
     model.ir_version = min(model.ir_version, HIGHEST_IR)
     for entry in model.opset_import:
         if entry.domain in STANDARD and entry.version > HIGHEST_OPSET:
             _lower(model, entry, path)
+    return model
+
+
+def parse(path: Path) -> onnx.ModelProto:
+    """The model as the file has it; Refusal when it is none, reads other files, or claims what it does not hold."""
+    try:
+        onnx_wire.check(path)
+        model = onnx.load(str(path), load_external_data=False)
+    except onnx_wire.Fault as fault:
+        raise Refusal(f"{path.name} {fault}") from None
+    except Exception as error:
+        raise Refusal(f"{path.name} is not an ONNX file: {error}") from error
+    if not model.HasField("graph"):
+        raise Refusal(f"{path.name} is not an ONNX file: it holds no graph")
     return model
 
 
@@ -79,7 +87,7 @@ def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 
 def describe(path: Path) -> Description:
     """Inputs and results of a file, read back; an axis without a number is -1."""
-    graph = onnx.load(str(path), load_external_data=False).graph
+    graph = parse(path).graph
     return {
         "inputs": [_tensor(value) for value in inputs(graph)],
         "results": [_tensor(value) for value in graph.output],

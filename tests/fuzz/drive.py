@@ -1,0 +1,50 @@
+"""Runs one target under atheris, in the fuzzer's own environment: ``drive.py TARGET CORPUS FINDINGS [libFuzzer's options]``.
+
+An exception that is not megbuild's own ends it, with the case in the folder of findings; so do a case of more than ten
+seconds and 2 GB of memory, which libFuzzer looks after.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+with atheris.instrument_imports(include=["megbuild"]):
+    from tests.fuzz import targets
+    from tests.fuzz.mutate import mutated
+
+
+def main(name: str, corpus: str, findings: str, options: list[str]) -> None:
+    """Does not return."""
+    target = targets.TARGETS[name]
+    folder = Path(tempfile.mkdtemp(prefix=f"megbuild-fuzz-{name}-"))
+    seeds, words = list(target.seeds()), list(target.words()) or [b"0"]
+    for number, seed in enumerate(seeds):
+        Path(corpus, f"seed-{number}").write_bytes(seed)
+
+    def mutate(data: bytes, size: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        changed = mutated(data, words, chance, seeds) if chance.random() < 0.7 else atheris.Mutate(data, len(data) + 8)
+        return bytes(changed[:size])
+
+    def one(data: bytes) -> None:
+        targets.check(target, data, folder)
+
+    arguments = ["-max_len=20000", "-len_control=0", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]
+    atheris.Setup(
+        [sys.argv[0], *arguments, f"-artifact_prefix={findings}/", *options, corpus], one, custom_mutator=mutate
+    )
+    try:
+        atheris.Fuzz()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4], sys.argv[4:])
