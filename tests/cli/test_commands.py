@@ -86,7 +86,7 @@ def test_what_is_typed_wrongly(workspace: Path, words: tuple[str, ...], said: st
 
 
 def test_an_unknown_option_is_told_by_doit(workspace: Path) -> None:
-    done = doit(workspace, "why", "--fast")
+    done = doit(workspace, "forget", "--fast")
     assert done.returncode == 3
     assert "option --fast not recognized" in done.stderr and "Traceback" not in done.stderr
 
