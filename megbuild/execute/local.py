@@ -186,11 +186,10 @@ class Local:
 
     def _judge(self, box: Box) -> None:
         """Say once when actions are not confined as they should be, or refuse to go on."""
-        if box.confined == NAMESPACES or (self._warned and not self.require_sandbox):
+        sentence = box.weakness
+        if not sentence or (self._warned and not self.require_sandbox):
             return
         self._warned = True
-        what = "only Landlock confines actions" if box.confined == "landlock" else "nothing confines actions"
-        sentence = f"{what} here, because namespaces cannot be made: {box.why}"
         if self.require_sandbox:
             raise fail("MB407", sentence, "leave out --require-sandbox to build all the same", status=FAILED)
         self.say(f"warning: {sentence} [MB407]")
