@@ -45,6 +45,8 @@ class Ran:
     outputs: Outputs
     log: Digest | None = None
     memory: int = 0
+    unread: tuple[str, ...] | None = None
+    """The declared inputs that it did not open; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ class Builder:
             ran = self.runner.run(action, now)
         seconds = time.monotonic() - begun
         toolchain = self.graph.toolchains.get(action.toolchain)
-        self.memory.keep(action, now, ran.outputs, ran.log, Cost(seconds, ran.memory), toolchain)
+        self.memory.keep(action, now, ran.outputs, ran.log, Cost(seconds, ran.memory), toolchain, ran.unread)
         return ran.outputs
 
     def _remake_inputs(self, action: Action) -> None:

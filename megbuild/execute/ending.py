@@ -11,6 +11,7 @@ class Ending:
     """An exit status (negative: the signal that ended it), and the limit that megbuild ended it for, if any.
 
     ``cpu`` in seconds, ``memory`` the peak in bytes. ``sealed``: the box kept it from changing what is not its own.
+    ``unread`` are the declared inputs that it did not open; None where that is not known.
     """
 
     status: int
@@ -18,6 +19,7 @@ class Ending:
     cpu: float = 0.0
     memory: int = 0
     sealed: bool = False
+    unread: tuple[str, ...] | None = None
 
     @property
     def well(self) -> bool:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, refusal, write_by_hand
+from megbuild.execute.opened import Watched, declared
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision, sound
-from megbuild.execute.undeclared import undeclared_read
+from megbuild.execute.undeclared import declared_at, undeclared
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
 from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
@@ -87,9 +88,8 @@ class Local:
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
         except MegbuildError as error:
-            message = str(error).removeprefix(f"{action.id}: ")
-            raise self._failed(action, toolchain, folder, log, ending, message) from None
-        ran = Ran(outputs, self.content.put_file(log), ending.memory)
+            raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
+        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread)
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
         self._deleting.submit(shutil.rmtree, gone, ignore_errors=True)
@@ -125,7 +125,12 @@ class Local:
                     stage(action, now, self.content, folder, self._shared if sealed else None)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     environment |= _keys(action, self.root)
-                    return zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
+                    watched = Watched(folder, declared(action))
+                    try:
+                        ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
+                    finally:
+                        unread = watched.unread()
+                    return replace(ending, unread=unread)
             except Dead as death:
                 if self.zygotes.stopped:
                     return Ending(-signal.SIGKILL)
@@ -181,11 +186,10 @@ class Local:
 
     def _judge(self, box: Box) -> None:
         """Say once when actions are not confined as they should be, or refuse to go on."""
-        if box.confined == NAMESPACES or (self._warned and not self.require_sandbox):
+        sentence = box.weakness
+        if not sentence or (self._warned and not self.require_sandbox):
             return
         self._warned = True
-        what = "only Landlock confines actions" if box.confined == "landlock" else "nothing confines actions"
-        sentence = f"{what} here, because namespaces cannot be made: {box.why}"
         if self.require_sandbox:
             raise fail("MB407", sentence, "leave out --require-sandbox to build all the same", status=FAILED)
         self.say(f"warning: {sentence} [MB407]")
@@ -225,9 +229,17 @@ class Local:
         if refused:
             message, troubles = refusal(folder / REFUSAL)
             tail = ()
-        undeclared = undeclared_read(tail, action.model, self.root) if not message and action.model else None
-        message = message or str(undeclared or limit_of(tail, limits_of(action)) or ending)
+        if not message:
+            message = ending.limit or str(
+                undeclared(tail, action, self.root, folder) or limit_of(tail, limits_of(action)) or ending
+            )
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, troubles)
+
+    def _placed(self, action: Action, error: MegbuildError) -> str:
+        """What is wrong with the outputs, with the place of the model whose code did it."""
+        problems = (replace(p, message=p.message.removeprefix(f"{action.id}: ")) for p in error.problems)
+        where = declared_at(action, self.root)
+        return "\n".join(str(replace(p, where=p.where or where)) for p in problems)
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

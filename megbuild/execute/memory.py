@@ -84,6 +84,12 @@ class Memory:
         record = self._records.get(built.key) if built else None
         return Cost(record.duration_s, record.memory) if record and record.memory else None
 
+    def unread(self, id: str) -> tuple[str, ...] | None:
+        """The declared inputs that an action did not open when the result that stands here was made; None when not known."""
+        built = self.state.built.get(id)
+        record = self._records.get(built.key) if built else None
+        return record.unread if record else None
+
     def holds(self, outputs: Outputs) -> bool:
         """Whether the store has every one of these contents."""
         return all(self.content.has(digest) for digest in outputs.values())
@@ -100,6 +106,7 @@ class Memory:
         log: Digest | None,
         cost: Cost,
         toolchain: Toolchain | None,
+        unread: tuple[str, ...] | None = None,
     ) -> None:
         """Put the result of one execution into the store, for every workspace."""
         self._records.put(
@@ -114,6 +121,7 @@ class Memory:
                 toolchain=toolchain.name if toolchain else "",
                 toolchain_digest=toolchain.digest if toolchain else "",
                 megbuild=__version__,
+                unread=unread,
             )
         )
 

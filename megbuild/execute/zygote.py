@@ -21,6 +21,7 @@ from typing import Any
 
 from megbuild.execute import disk
 from megbuild.execute.ending import Ending
+from megbuild.execute.stops import Stops
 
 NAMESPACES = "namespaces"
 """The word for a complete box; see :mod:`megbuild.execute.box.launcher` for the others."""
@@ -83,6 +84,18 @@ class Box:
     confined: str
     why: str
     cold: str
+    lacks: tuple[str, ...] = ()
+    """Parts of the box that this kernel does not have, beside namespaces."""
+
+    @property
+    def weakness(self) -> str:
+        """A sentence on what does not hold actions as it should; '' when the box is complete."""
+        lacks = " and ".join(self.lacks)
+        if self.confined == NAMESPACES:
+            return f"actions are confined without {lacks} here, which this kernel does not have" if lacks else ""
+        what = "only Landlock confines actions" if self.confined == "landlock" else "nothing confines actions"
+        more = f", without {lacks}" if lacks else ""
+        return f"{what} here{more}, because namespaces cannot be made: {self.why}"
 
 
 @dataclass
@@ -118,12 +131,28 @@ class Zygote:
                 pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
         self._control = ours
-        message = ours.recv(_LARGEST) if select.select([ours], [], [], _START)[0] else b""
+        message = ours.recv(_LARGEST) if self._ready(ours) else b""
         if not message:
             self.stop()
             raise Dead(f"the zygote of toolchain {self.kind.toolchain} did not start{self._last_words()}")
         told = json.loads(message)
-        self.box = Box(told["box"], told["why"], told["cold"])
+        self.box = Box(told["box"], told["why"], told["cold"], tuple(told["lacks"]))
+
+    def _ready(self, ours: socket.socket) -> bool:
+        """Whether it has something to say before it takes too long, or stops."""
+        deadline, stops = time.monotonic() + _START, Stops(self.process)
+        while not (ready := bool(select.select([ours], [], [], _LOOK)[0])) and time.monotonic() < deadline:
+            if stops.lasting():
+                break
+        return ready
+
+    @property
+    def process(self) -> int:
+        """Its number; 0 when there is none."""
+        launcher = self._process.pid if self._process else 0
+        with suppress(OSError, IndexError, ValueError):
+            return int(Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()[0])
+        return 0
 
     def work(self, name: str) -> str:
         """The folder in which an action finds itself."""
@@ -152,7 +181,7 @@ class Zygote:
                     socket.send_fds(self._control, [message], [output.fileno(), theirs.fileno()])
                 except OSError as error:
                     raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
-            limit = _Watch(limits, output.fileno(), self.actions / name).wait(ours)
+            limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(ours)
             try:
                 answer = ours.recv(_LARGEST)
             except OSError:
@@ -162,6 +191,8 @@ class Zygote:
         told = json.loads(answer)
         if "failed" in told:
             raise Dead(f"the box cannot be made: {told['failed']}")
+        if told.get("stopped"):
+            limit = "was stopped by a signal, and nobody can continue it"
         status, sealed = os.waitstatus_to_exitcode(told["status"]), self.box.confined == NAMESPACES
         return Ending(status, limit, told["cpu"], told["memory"], sealed)
 
@@ -169,6 +200,8 @@ class Zygote:
         """End it with everything below it; when this returns all of that is gone."""
         if self._process:
             assert self._process.stdin
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGCONT)  # should somebody have stopped it
             self._process.stdin.close()  # the launcher kills the zygote, waits for it, and ends
             try:
                 self._process.wait(_KILL)
@@ -194,6 +227,7 @@ class _Watch:
     limits: Limits
     log: int
     folder: Path
+    stops: Stops
     room: int = 0
     """Bytes of the disk that have to stay free."""
 
@@ -201,7 +235,10 @@ class _Watch:
         self.room = min(_ROOM, disk.free(self.folder) // 8)
 
     def wait(self, answer: socket.socket) -> str:
-        """Until the action has ended, by itself or by a limit; the limit that was hit, in words."""
+        """Until the action has ended, by itself or by a limit; the limit that was hit, in words.
+
+        :raises Dead: when its zygote has stopped.
+        """
         deadline = time.monotonic() + self.limits.seconds
         pause = _LOOK
         while not select.select([answer], [], [], min(pause, max(0.0, deadline - time.monotonic())))[0]:
@@ -210,12 +247,26 @@ class _Watch:
                 answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
                 select.select([answer], [], [], _KILL)
                 return limit
+            if self.stops.lasting():
+                raise Dead("the zygote was stopped by a signal")
             pause = max(_LOOK, 20 * (time.monotonic() - begun))  # looking through many files costs at most 5 %
+        return self._left_too_much()
+
+    def _left_too_much(self) -> str:
+        """At its end what counts is how long its files are, be there holes in them or not: they are read and kept."""
+        if self._printed_too_much():
+            return self._printed_too_much()
+        if disk.length(self.folder / "out", self.limits.output) > self.limits.output:
+            return f"wrote more than {self.limits.output / 1e6:.0f} MB to its files"
         return ""
 
+    def _printed_too_much(self) -> str:
+        too_much = os.fstat(self.log).st_size > self.limits.printed
+        return f"printed more than {self.limits.printed / 1e6:.0f} MB" if too_much else ""
+
     def _hit(self) -> str:
-        if os.fstat(self.log).st_size > self.limits.printed:
-            return f"printed more than {self.limits.printed / 1e6:.0f} MB"
+        if self._printed_too_much():
+            return self._printed_too_much()
         if disk.used((self.folder / name for name in _OWN), self.limits.output) > self.limits.output:
             return f"wrote more than {self.limits.output / 1e6:.0f} MB to its files"
         if disk.free(self.folder) < self.room:  # also by files that it has removed and keeps open

@@ -15,9 +15,12 @@ from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
 from megbuild.store.durable import place
 
-FORMAT = 2
-"""Raised when the fields below change their meaning: records of another format are misses, and stay until one
-of this format takes their place."""
+FORMAT = 3
+"""Raised when the fields below change. Records of a format that is not in READ are misses, and stay until one of this
+format takes their place."""
+
+READ = (2, FORMAT)
+"""Format 2 says nothing of inputs that were not read."""
 
 _DAY = 86400.0
 
@@ -29,7 +32,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one execution made. ``outputs`` are the files below ``out/``; ``log`` is the digest of what it printed.
 
     ``components`` are what the reasons compare, by name; ``action`` and ``megbuild`` (the version) say who made it.
-    It took ``duration_s`` seconds and at most ``memory`` bytes; 0 where that is not known.
+    It took ``duration_s`` seconds and at most ``memory`` bytes; 0 where that is not known. ``unread`` are the inputs declared
+    by the user that it did not open, by their paths in its staged folder; None where that is not known.
     """
 
     key: str
@@ -43,6 +47,7 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     toolchain_digest: str
     megbuild: str
     format: int = FORMAT
+    unread: tuple[str, ...] | None = None
 
 
 class _Foreign(Exception):
@@ -137,7 +142,7 @@ def _decode(stored: bytes) -> Record:
     if not newline or checksum != _checksum(line) + b"\n":
         raise ValueError("it was damaged on the disk")
     found: Mapping[str, object] = msgspec.json.decode(line, type=dict[str, object])
-    if found.get("format") != FORMAT:
+    if found.get("format") not in READ:
         raise _Foreign
     return msgspec.json.decode(line, type=Record)
 

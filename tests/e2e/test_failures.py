@@ -126,6 +126,29 @@ def test_a_file_that_is_read_and_not_declared_is_named(small: Workspace) -> None
     assert small.build().status == 0
 
 
+def test_a_file_that_is_changed_and_may_not_be_is_named(small: Workspace) -> None:
+    """With the line that writes, and the place of the model: its inputs, a new file beside them, what is left beside the weights."""
+    changes = {
+        "open('factor.txt', 'w')": "factor.txt",
+        "open('notes.txt', 'w')": "notes.txt",
+        "os.mkdir('cache')": "cache",
+    }
+    code = small.read("scale.py")
+    for change, path in changes.items():
+        small.write("scale.py", code.replace(TRAIN, TRAIN + f"    # one\n    import os\n    {change}\n"))
+        line = small.read("scale.py").splitlines().index(f"    {change}") + 1
+        said, hint, *_ = failed(small.build(), "//:scale#weights")
+        assert re.search(
+            rf"MODELS.toml:\d+:\d+: scale.py:{line} changes {path}, which //:scale may only read \[MB418\]", said
+        )
+        assert "$TMPDIR" in hint
+    small.write(
+        "scale.py", code.replace(TRAIN, TRAIN + "    import os\n    open(os.path.dirname(weights) + '/../old', 'w')\n")
+    )
+    said, *_ = failed(small.build(), "//:scale#weights")
+    assert re.search(r"MODELS.toml:4:1: the action left out/old, which is no declared output \[MB404\]", said)
+
+
 def test_training_code_that_returns_something_else_is_refused(small: Workspace) -> None:
     small.edit("scale.py", "    return network\n", "    return network.factor\n")
     outcome = small.build()
@@ -143,7 +166,7 @@ def test_training_code_that_returns_something_else_is_refused(small: Workspace) 
         ("return", "without writing the weights"),
         (
             "open('notes.txt', 'w').write('x'); return",
-            "tried to change 'notes.txt': an action may write to out/ and $TMPDIR only",
+            "changes notes.txt, which //:scale may only read [MB418]",
         ),
         ("import os; os._exit(0)", "ended well but did not make artifact"),
         ("import os; os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
@@ -151,7 +174,7 @@ def test_training_code_that_returns_something_else_is_refused(small: Workspace) 
         ("import os; os.abort()", "was ended by SIGABRT"),
         (
             "open(weights, 'w').write('x'); open('notes.txt', 'w').write('x'); return",
-            "tried to change 'notes.txt'",
+            "changes notes.txt, which //:scale may only read [MB418]",
         ),
         (
             "open(weights, 'w').write('x'); open(weights[:-22] + 'notes.txt', 'w').write('x'); return",
@@ -159,15 +182,15 @@ def test_training_code_that_returns_something_else_is_refused(small: Workspace) 
         ),
         (
             "import os; open(weights, 'w').write('x'); os.chmod('factor.txt', 0o644); open('factor.txt', 'w').write('4'); return",
-            "tried to change 'factor.txt'",
+            "changes factor.txt, which //:scale may only read [MB418]",
         ),
         (
             "import os; open(weights, 'w').write('x'); os.remove('factor.txt'); return",
-            "tried to change 'factor.txt'",
+            "changes factor.txt, which //:scale may only read [MB418]",
         ),
         (
             "import os; open(weights, 'w').write('x'); os.symlink('/etc/passwd', 'link'); return",
-            "tried to change '/etc/passwd' -> 'link'",
+            "changes link, which //:scale may only read [MB418]",
         ),
         (
             "import os; os.symlink('/etc/passwd', weights); return",

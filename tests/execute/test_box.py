@@ -316,13 +316,13 @@ def test_what_is_printed_last_is_in_the_log(box: Boxes) -> None:
 
 def test_a_hang_ends_in_time(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box.says("")  # the zygote's start does not count
-    monkeypatch.setattr(local, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(local, "TIME_LIMIT", 2.0)
     begun = time.monotonic()
     failure = box.fails(
         "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('here', flush=True)\ntime.sleep(60)"
     )
-    assert (failure.message, failure.tail) == ("ran out of time (0.5 s)", ("here",))
-    assert time.monotonic() - begun < 5
+    assert (failure.message, failure.tail) == ("ran out of time (2 s)", ("here",))
+    assert time.monotonic() - begun < 7
     assert len(processes_of(box)) == 2
 
 
@@ -657,7 +657,7 @@ def test_as_an_ordinary_user(tmp_path: Path) -> None:
         package = Path(zygote.__file__).parent
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package / "box", place / "megbuild/execute/box", ignore=ignored)
-        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py"):
+        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py", "stops.py"):
             shutil.copy(package / path, place / "megbuild/execute" / path)
         (place / "megbuild/__init__.py").touch()
         shutil.copy(Path(__file__).with_name("as_user.py"), place / "as_user.py")

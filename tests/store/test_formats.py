@@ -28,9 +28,9 @@ def place(path: Path, name: str) -> Path:
 
 def test_every_format_has_its_file() -> None:
     """Who raises a format keeps what the last one wrote as a file here, and says below what becomes of it."""
-    assert (records.FORMAT, state._HEAD, noop._HEAD) == (2, b"megbuild state 2\n", b"megbuild fresh 3\n")
+    assert (records.FORMAT, state._HEAD, noop._HEAD) == (3, b"megbuild state 2\n", b"megbuild fresh 3\n")
     files = {path.name for path in FORMATS.iterdir()}
-    assert files == {"record-1", "state-1", "state-2", "journal-1", "journal-2"}
+    assert files == {"record-1", "record-2", "state-1", "state-2", "journal-1", "journal-2"}
 
 
 def test_the_state_and_the_journal_of_the_second_version_are_read(tmp_path: Path) -> None:
@@ -65,6 +65,15 @@ def test_a_record_of_the_first_version_is_a_miss_that_stays_until_it_is_replaced
     new = Record(KEY, "//a:b#tm", {"artifact/b.tm": made}, {}, 1.0, 1, None, "megengine", "cd" * 32, "0.2.0")
     store.put(new)
     assert store.get(KEY) == new
+
+
+def test_a_record_of_the_second_version_is_read(tmp_path: Path) -> None:
+    """It does not say which inputs were not read."""
+    content = ContentStore(tmp_path)
+    made = content.put_bytes(MADE)
+    place(tmp_path / "ac/ab" / KEY, "record-2")
+    found = RecordStore(tmp_path, content, pytest.fail).get(KEY)
+    assert found and (found.outputs, found.memory, found.unread) == ({"artifact/b.tm": made}, 1, None)
 
 
 def test_what_the_first_version_stored_is_still_there(tmp_path: Path) -> None:

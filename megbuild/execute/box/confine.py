@@ -17,6 +17,10 @@ _LIMITS = {"memory": "RLIMIT_DATA", "processes": "RLIMIT_NPROC", "file": "RLIMIT
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/proc")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SAFE = kernel.NO_SUID | kernel.NO_DEV
+_MASKED = ("cmdline", "kallsyms", "keys", "key-users", "sched_debug", "slabinfo", "timer_list", "vmallocinfo")
+"""Files of /proc that tell of the machine and its users what no conversion needs."""
+_OPEN_FILES = 65536
+"""Descriptors of one process: a thousand processes shall not use up all files of the machine."""
 
 
 def mounts(name: str, processes: int) -> None:
@@ -37,6 +41,9 @@ def mounts(name: str, processes: int) -> None:
     kernel.mount("proc", "/proc", "proc", _SAFE | kernel.NO_EXEC)
     _tell("/proc/sys/kernel/pid_max", str(processes))  # also holds root, whom RLIMIT_NPROC does not; Linux 6.14
     _tell("/proc/self/oom_score_adj", "500")  # short of memory, the kernel ends actions and not the build
+    for name in _MASKED:
+        if os.path.exists(f"/proc/{name}"):
+            kernel.mount("/dev/null", f"/proc/{name}", None, kernel.BIND)
     kernel.protect("/proc", kernel.READ_ONLY)
     kernel.unmount(root.HIDDEN)
 
@@ -44,6 +51,8 @@ def mounts(name: str, processes: int) -> None:
 def give_up(limits: Mapping[str, int], work: str, readable: Sequence[str], abi: int) -> None:
     """Limits, Landlock, no capabilities, no new privileges, few system calls; in this order."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, _OPEN_FILES), min(hard, _OPEN_FILES)))
     for name, limit in limits.items():
         kind = getattr(resource, _LIMITS[name])
         hard = resource.getrlimit(kind)[1]

@@ -25,6 +25,9 @@ _ALL = (
     | kernel.NEW_IPC
     | kernel.NEW_HOST_NAME
 )
+_OF_THE_USER = {"max_user_namespaces": "0", "max_inotify_instances": "16", "max_inotify_watches": "4096"}
+"""What the kernel counts for each user: none of further namespaces, in which an action would be root again, and few enough of
+the others that the user has some left."""
 _FIRST = "import sys; at_start = sorted(sys.modules); sys.path.insert(0, sys.argv[1]); from box import zygote; zygote.main(at_start)"
 """What a zygote's interpreter is given: the modules that every Python has are noted before the first import."""
 
@@ -56,7 +59,7 @@ def _in_namespaces(asked: dict[str, Any]) -> tuple[int, str]:
     except OSError as error:
         os.close(told)
         os.close(telling)
-        return 0, str(error)
+        return 0, _said(error)
     if not zygote:
         try:
             os.close(told)
@@ -68,15 +71,22 @@ def _in_namespaces(asked: dict[str, Any]) -> tuple[int, str]:
             root.build(asked["toolchain"], asked["interpreters"], asked["actions"], code)
             _become(asked, NAMESPACES, "", python, root.CODE)
         except BaseException as error:
-            os.write(telling, str(error).encode())
+            os.write(telling, _said(error).encode())
             os._exit(1)
     os.close(telling)
+    if told not in select.select([0, told], [], [])[0]:  # megbuild is gone, or has lost patience
+        os.kill(zygote, signal.SIGKILL)
     with os.fdopen(told) as pipe:
         why = pipe.read()
     if why:
         os.waitpid(zygote, 0)
         return 0, why
     return zygote, ""
+
+
+def _said(error: BaseException) -> str:
+    """What the kernel refused, without its number."""
+    return getattr(error, "strerror", "") or str(error)
 
 
 def _be_root_of_none(user: int, group: int) -> None:
@@ -86,10 +96,11 @@ def _be_root_of_none(user: int, group: int) -> None:
     kernel.write("/proc/self/gid_map", f"0 {group} 1")
     name = b"megbuild"
     kernel.libc.sethostname(name, len(name))
-    try:  # what runs below cannot make further namespaces, in which it would be root again
-        kernel.write("/proc/sys/user/max_user_namespaces", "0")
-    except OSError:
-        pass  # Landlock forbids mounts there as well
+    for limit, most in _OF_THE_USER.items():
+        try:
+            kernel.write(f"/proc/sys/user/{limit}", most)
+        except OSError:
+            pass  # this kernel does not have it; Landlock forbids mounts in further namespaces as well
 
 
 def _become(asked: dict[str, Any], box: str, why: str, python: str, place: str) -> None:

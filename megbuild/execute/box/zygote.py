@@ -15,16 +15,19 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from hashlib import sha256
 from types import CodeType
 from typing import Any
 
-from . import confine, kernel, landlock, root, warm
+from . import calls, confine, kernel, landlock, root, warm
 
 _ALIVE = b"+"
 """What an action's process says when it is confined, the last thing before the action itself."""
 _LARGEST = 1 << 18
+_LOOK = 1.0
+"""Seconds between looks for actions that have stopped; one that has at two looks is ended."""
 
 
 def main(at_start: list[str]) -> None:
@@ -41,9 +44,9 @@ def main(at_start: list[str]) -> None:
     own = [name for name in sys.modules if name.split(".")[0] == __name__.split(".")[0]]
     modules = {name.partition(".")[0] for name in sys.modules} - {name.partition(".")[0] for name in at_start}
     ready = not why and bool(told["preload"])
-    control.send(
-        json.dumps({"box": told["box"], "why": told["why"], "cold": why, "landlock": landlock.version()}).encode()
-    )
+    lacks = [] if landlock.version() or told["box"] == "nothing" else ["Landlock"]
+    lacks += [] if calls.available() else ["a filter of system calls"]
+    control.send(json.dumps({"box": told["box"], "why": told["why"], "cold": why, "lacks": lacks}).encode())
     _Zygote(control, told, frozenset(modules), own, ready).serve()
 
 
@@ -66,6 +69,7 @@ class _Action:
         self.process, self.keeper, self.leash, self.alive, self.answer = process, keeper, leash, alive, answer
         self.ended = os.pidfd_open(process)
         self.killed = False
+        self.stopped = 0
 
     def kill(self) -> None:
         """End it with everything it started."""
@@ -88,14 +92,15 @@ class _Zygote:
         self.compiled: dict[tuple[str, str], CodeType] = {}
         self.namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self.poll = select.poll()
+        self.looked = 0.0
 
     def serve(self) -> None:
         """Start actions and answer for those that end."""
         self.poll.register(self.control, select.POLLIN)
         while True:
-            for descriptor, _ in self.poll.poll():
+            for descriptor, _ in self.poll.poll(1000 * _LOOK if self.running else None):
                 if descriptor == self.control.fileno():
-                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2)
+                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2, socket.MSG_CMSG_CLOEXEC)
                     if not message:
                         return
                     self._start(json.loads(message), *descriptors)
@@ -106,6 +111,17 @@ class _Zygote:
                     else:  # megbuild has closed its side
                         self.poll.unregister(descriptor)
                         action.kill()
+            if time.monotonic() - self.looked > _LOOK:
+                self._end_stopped()
+
+    def _end_stopped(self) -> None:
+        """End actions that have stopped: outside of their box there is nobody to continue them."""
+        self.looked = time.monotonic()
+        for action in {action.process: action for action in self.running.values()}.values():
+            stopped = os.waitid(os.P_PID, action.process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+            action.stopped = action.stopped + 1 if stopped else 0
+            if action.stopped == 2:
+                action.kill()
 
     def _start(self, request: dict[str, Any], log: int, answer: int) -> None:
         with_megbuild = socket.socket(fileno=answer)
@@ -162,6 +178,7 @@ class _Zygote:
             os.close(action.leash)
         said = os.read(action.alive, 4096)
         told: dict[str, Any] = {"status": status, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024}
+        told["stopped"] = action.stopped > 1
         if not said.startswith(_ALIVE) and not action.killed:
             told = {
                 "failed": said.decode(errors="replace") or f"its process ended with {status} before it was confined"
