@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,10 +43,10 @@ from megbuild.graph.plan import Planned, plan, stale
 from megbuild.graph.resolve import Step, Target, declared_actions, resolve, resolve_form
 from megbuild.graph.stale import Verb
 from megbuild.store.files import Files
-from megbuild.store.lock import acquire, using
+from megbuild.store.lock import using
 from megbuild.store.noop import Looked, Note, stands
 from megbuild.store.places import cache_folder, private_folder
-from megbuild.store.recovery import recover
+from megbuild.store.recovery import entering
 from megbuild.store.roots import register
 from megbuild.store.state import NO_REST, Rest
 
@@ -117,13 +117,6 @@ class Prepared(Struct, frozen=True):
     def root(self) -> Path:
         """The workspace's folder."""
         return Path(self.workspace.root)
-
-    def forget(self, ids: Iterable[str]) -> None:
-        """Forget that actions were done, so that the next build makes their results again."""
-        for id in ids:
-            self.memory.forget(id)
-        self.memory.state.forget_selections()
-        self.memory.state.save()
 
 
 class Report(Struct, frozen=True):
@@ -243,7 +236,7 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
 
     begun = time.monotonic()
     root = Path(find(asked.start))
-    with acquire(private_folder(root), listener.note) as lock, cached(root, listener.note, recovering=lock.died):
+    with entering(root, cache_folder(), listener.note), cached(root, listener.note):
         prepared = prepare(asked, listener.note)
         todo = stale(prepared.planned)
         builder = _builder(prepared, todo, listener, asked.require_sandbox)
@@ -262,15 +255,24 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
     return Report(table, tuple(failed.values()), time.monotonic() - begun, moved, prepared.others, prepared.left_out)
 
 
-@contextmanager
-def cached(root: Path, say: Callable[[str], None], *, recovering: bool = False) -> Iterator[None]:
-    """Use the user's cache for a workspace: nothing is removed from it meanwhile, and what it needs is known there.
+def forget(asked: Asked, say: Callable[[str], None], ids: Collection[str] | None = None) -> Prepared:
+    """Forget that what was asked for was done, so that the next build makes it again; ``ids`` are some of its actions."""
+    root = Path(find(asked.start))
+    with entering(root, cache_folder(), say), cached(root, say):
+        prepared = prepare(asked, say)
+        graph, memory = prepared.graph, prepared.memory
+        every = (action.id for aim in graph.aims for action in graph.closure(aim.label))
+        for id in every if ids is None else ids:
+            memory.forget(id)
+        memory.state.forget_selections()
+        memory.state.save()
+    return prepared
 
-    :param recovering: whether the last build in this workspace died, and left things half-made.
-    """
+
+@contextmanager
+def cached(root: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Use the user's cache for a workspace: nothing is removed from it meanwhile, and what it needs is known there."""
     cache = cache_folder()
-    if recovering:
-        recover(root, cache)
     lock = using(cache, say)
     try:
         if lock:

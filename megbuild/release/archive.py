@@ -15,6 +15,7 @@ from typing import IO, BinaryIO
 
 from megbuild.errors import FAILED, fail
 from megbuild.store.digests import Digest, digest_bytes
+from megbuild.store.durable import placing
 
 LEVEL = 10
 """Of zstd. A change gives other bytes: it is one of the format."""
@@ -50,14 +51,8 @@ def write(pieces: Mapping[str, Piece], target: Path, seconds: int) -> None:
     One thread compresses: a number of threads would show in the bytes. A zip is not compressed at all, because the
     library that would do it differs between machines.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as raw:
-            (_zip if target.name.endswith(ZIP) else _tar)(pieces, raw, seconds)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with placing(target) as descriptor, open(descriptor, "wb", closefd=False) as raw:
+        (_zip if target.name.endswith(ZIP) else _tar)(pieces, raw, seconds)
 
 
 def _ordered(pieces: Mapping[str, Piece]) -> list[str]:

@@ -101,20 +101,20 @@ def disturb(space: Workspace, moment: Moment, whole: Whole, findings: Findings) 
     outcome = running.wait()
     if moment.victim == "worker":
         assert outcome.status in (0, 1), f"{moment}: exit status {outcome.status}\n{outcome.text}"
-    _nobody_is_left(space, running.process.pid)
+    nobody_is_left(space, running.process.pid)
     assert Path("/proc/self/mountinfo").read_text() == mounts, "a mount is left"
     _nothing_is_half_made(space, whole)
     finished = finished_in(outcome)
     known = {path.name for path in (space.cache / "store/ac").glob("*/*")}
     again = space.build(summary=False)
-    _is_whole(space, again, whole)
+    is_whole(space, again, whole)
     ran = {line.split()[1] for line in again.lines if line.startswith("run ")}
     assert not ran & finished, f"{moment}: ran again though it had finished: {sorted(ran & finished)}"
     keys = {path.name for path in (space.cache / "store/ac").glob("*/*")}
     assert len(keys - known) >= len(ran), f"{moment}: what was recorded has run again: {sorted(ran)}"
     assert not [line for line in again.lines if line.startswith("waiting for")], "a lock is stuck"
-    _nobody_is_left(space, 0)
-    _nothing_grows(space)
+    nobody_is_left(space, 0)
+    nothing_grows(space)
     last = space.build(summary=False)
     assert last.lines[-1].startswith("everything is up to date"), last.text
     findings.moments[f"{moment.number.name} to {moment.victim}"] += 1
@@ -145,12 +145,12 @@ def descendants(process: int) -> Iterator[int]:
                 yield from descendants(int(child))
 
 
-def _is_whole(space: Workspace, outcome: Outcome, whole: Whole) -> None:
+def is_whole(space: Workspace, outcome: Outcome, whole: Whole) -> None:
     assert outcome.status == 0, outcome.text
     assert space.artifacts() == whole.artifacts, "the next build is not equal to an undisturbed one"
 
 
-def _nobody_is_left(space: Workspace, process: int) -> None:
+def nobody_is_left(space: Workspace, process: int) -> None:
     until(lambda: not list(of_workspace(space)), f"a process is left: {list(of_workspace(space))}")
 
 
@@ -177,10 +177,11 @@ def _nothing_is_half_made(space: Workspace, whole: Whole) -> None:
         assert hashlib.sha256(line).hexdigest().encode() == checksum.strip(), f"{record} is not whole"
 
 
-def _nothing_grows(space: Workspace) -> None:
+def nothing_grows(space: Workspace) -> None:
     """What the disturbed build had begun is gone after the next one."""
     left = [*space.root.glob(".megbuild/actions/*"), *space.root.glob("**/.*.part"), *space.cache.glob("**/.*.part")]
     left += [*space.cache.glob("store/cas/incoming/*"), *space.cache.glob("store/running/*")]
+    left += [path for path in (space.cache / "toolchains").glob("*.partial") if not path.parent.is_symlink()]
     assert not left, f"left for good: {left}"
 
 
