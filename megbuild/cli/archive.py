@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +47,8 @@ def _archive(words: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.declare.labels import Pattern
     from megbuild.declare.load import here
     from megbuild.declare.workspace import find
+    from megbuild.pipeline import cached
+    from megbuild.store.recovery import handing_over
 
     if len(words) != 1:
         raise fail("MB401", "doit archive needs the label of one model", "doit archive //package:model")
@@ -58,8 +59,10 @@ def _archive(words: list[str], params: Mapping[str, Any]) -> int:
         raise fail("MB401", f"doit archive delivers one model, and {words[0]} is none", hint)
     target = Path(params["to"] or root / "dist" / pattern.model).absolute()
     _refuse_to_overwrite(target)
-    pieces = _made(root, str(pattern), target.name, params["jobs"])
-    _write(pieces, target)
+    with cached(root, print):
+        pieces = _made(root, str(pattern), target, params["jobs"])
+        with handing_over(target.parent, print):
+            _write(pieces, target)
     print(f"{target}: {len(pieces)} files. Beside it, in a MODELS.toml:\n")
     print(pieces["pin.toml"].read().decode(), end="")
     return 0
@@ -72,7 +75,7 @@ def _refuse_to_overwrite(target: Path) -> None:
         raise fail("MB430", f"{target} holds something else than a delivered model", "give --to another folder")
 
 
-def _made(root: Path, label: str, folder: str, jobs: int) -> dict[str, Piece]:
+def _made(root: Path, label: str, target: Path, jobs: int) -> dict[str, Piece]:
     """Build the .tm and run it on the samples; the files to deliver."""
     from megbuild.cli.finish import finish
     from megbuild.graph.actions import Leaf
@@ -86,8 +89,8 @@ def _made(root: Path, label: str, folder: str, jobs: int) -> dict[str, Piece]:
     if report.failed:
         reason = "; ".join(failure.message for failure in report.failed)
         raise fail("MB431", f"{label} has no .tm to deliver: {reason}", "mend it, and archive again", status=FAILED)
-    if report.moved:
-        message = f"{report.moved[0]} changed while the .tm was made"
+    if moved := [path for path in report.moved if not target.is_relative_to(root / path)]:  # else by another archive
+        message = f"{moved[0]} changed while the .tm was made"
         raise fail("MB432", message, "archive again", status=FAILED)
     needed = {
         entry.said
@@ -95,19 +98,23 @@ def _made(root: Path, label: str, folder: str, jobs: int) -> dict[str, Piece]:
         for entry in action.inputs
         if isinstance(entry, Leaf) and entry.kind == "file"
     }
-    return delivery.deliver(finished, aim, folder, read(root, needed))
+    return delivery.deliver(finished, aim, target.name, read(root, needed))
 
 
 def _write(pieces: Mapping[str, Piece], target: Path) -> None:
-    """Lay the files out beside the target, then put them in its place."""
-    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
+    """Lay the files out beside the target, then put them in its place: half of them never stand there."""
+    from megbuild.store.durable import part_beside, sync_folder
+
+    part, before = part_beside(target), part_beside(target)
     try:
         for name, content in pieces.items():
             path = part / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.read())
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(before)
         part.rename(target)
+        sync_folder(target.parent)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        for folder in (part, before):
+            shutil.rmtree(folder, ignore_errors=True)

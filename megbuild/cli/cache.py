@@ -165,7 +165,7 @@ def _compiled(cache: Path) -> Iterator[Item]:
 
 
 def _remove(cache: Path, doomed: Doomed) -> None:
-    from megbuild.execute.toolchains import remove_installed
+    from megbuild.execute.toolchains import remove_installed, sweep
     from megbuild.store.content import ContentStore
     from megbuild.store.records import RecordStore
     from megbuild.store.recovery import sweep_cache
@@ -183,6 +183,7 @@ def _remove(cache: Path, doomed: Doomed) -> None:
             with suppress(FileNotFoundError):
                 Path(item.name).unlink()
     sweep_cache(cache, 0.0)
+    sweep(cache)
 
 
 def _tell(doomed: Doomed, *, would: bool) -> None:

@@ -62,7 +62,7 @@ def _using_the_cache(labels: Sequence[str], only: str, write: str, as_json: str)
 
 def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
     from megbuild.cli.build import build_labels
-    from megbuild.pipeline import Asked, prepare
+    from megbuild.pipeline import Asked, forget, prepare
     from megbuild.release.score import page, score
     from megbuild.release.variations import ALL
 
@@ -78,7 +78,7 @@ def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
     asked = Asked(tuple(labels), Path.cwd())
     prepared = prepare(asked, _say)
     if lost := [id for id in _all(prepared) if not prepared.memory.holds(prepared.memory.last_outputs(id))]:
-        prepared.forget(lost)
+        forget(asked, _say, lost)
         if status := build_labels(list(labels)):
             return status
         prepared = prepare(asked, _say)

@@ -14,7 +14,7 @@ def finish(asked: Asked, jobs: int) -> tuple[Finished, Report]:
     from megbuild.cli import progress
     from megbuild.cli.schedule import Scheduler
     from megbuild.execute.turns import Machine
-    from megbuild.pipeline import build, prepare
+    from megbuild.pipeline import build, forget, prepare
 
     listener = progress.listener()
     with listener:
@@ -22,7 +22,7 @@ def finish(asked: Asked, jobs: int) -> tuple[Finished, Report]:
         prepared = prepare(asked, listener.note)
         finished = Finished(prepared.graph, prepared.planned, prepared.memory)
         if lost := finished.lost():
-            prepared.forget(lost)
+            forget(asked, listener.note, lost)
             report = build(asked, listener, Scheduler(Machine.here(jobs, 0), True))
             prepared = prepare(asked, listener.note)
             finished = Finished(prepared.graph, prepared.planned, prepared.memory)

@@ -26,17 +26,8 @@ class Forget(DoitForget):  # type: ignore[misc]
 
 
 def _forget(labels: list[str]) -> int:
-    from megbuild.declare.workspace import find
-    from megbuild.pipeline import Asked, prepare
-    from megbuild.store.lock import acquire
-    from megbuild.store.places import private_folder
+    from megbuild.pipeline import Asked, forget
 
-    with acquire(private_folder(Path(find(Path.cwd()))), print):
-        prepared = prepare(Asked(tuple(labels), Path.cwd()), print)
-        for aim in prepared.graph.aims:
-            for action in prepared.graph.closure(aim.label):
-                prepared.memory.forget(action.id)
-            print(f"forgetting {aim.label}")
-        prepared.memory.state.forget_selections()
-        prepared.memory.state.save()
+    for aim in forget(Asked(tuple(labels), Path.cwd()), print).graph.aims:
+        print(f"forgetting {aim.label}")
     return 0

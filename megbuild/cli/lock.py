@@ -73,6 +73,7 @@ def _check() -> int:
 def _update() -> int:
     from megbuild.release import lock
     from megbuild.store.durable import place
+    from megbuild.store.recovery import handing_over
 
     workspace, files = workspace_and_files()
     path = Path(workspace.root, lock.NAME)
@@ -83,7 +84,8 @@ def _update() -> int:
         before = {}
     for line in lock.differences(before, now):
         print(line)
-    place(path, lock.text(now).encode())
+    with handing_over(path.parent, print):
+        place(path, lock.text(now).encode())
     print(f"{lock.NAME}: {len(now)} leaves")
     return 0
 

@@ -58,8 +58,10 @@ def compare(folder: Path, pieces: dict[str, Piece]) -> None:
 @contextmanager
 def _own_store(cache: Path) -> Iterator[None]:
     """An empty store for what runs in the block; the toolchains are the user's."""
+    from megbuild.store.lock import using
     from megbuild.store.places import CACHE_VARIABLE, cache_folder
 
+    lock = using(cache_folder(), print)  # nobody removes a toolchain meanwhile
     toolchains = cache_folder() / "toolchains"
     toolchains.mkdir(parents=True, exist_ok=True)
     cache.mkdir()
@@ -73,3 +75,5 @@ def _own_store(cache: Path) -> Iterator[None]:
             del os.environ[CACHE_VARIABLE]
         else:
             os.environ[CACHE_VARIABLE] = before
+        if lock:
+            lock.release()

@@ -70,6 +70,7 @@ def _release(words: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.release import model_signature, provenance
     from megbuild.release.sign import private_key
     from megbuild.store.places import cache_folder
+    from megbuild.store.recovery import handing_over
     from megbuild.store.roots import register_bundle
 
     if params["sign"]:
@@ -83,10 +84,11 @@ def _release(words: list[str], params: Mapping[str, Any]) -> int:
     begun = _now()
     workspace = load(Path.cwd())
     release = chosen(workspace, words, params["name"])
-    target = Path(params["to"]).absolute() if params["to"] else Path(workspace.root, "dist")
+    target = _target(Path(workspace.root), params)
     with cached(Path(workspace.root), print):
         bundle, commit = make(workspace, release, params)
-        written = write(bundle, commit, release, target, params, begun)
+        with handing_over(target, print):
+            written = write(bundle, commit, release, target, params, begun)
         register_bundle(cache_folder(), written[0], provenance.keys(bundle.statements.values()))
     for path in written:
         print(path)
@@ -144,6 +146,11 @@ def make(workspace: Workspace, release: Declared, params: Mapping[str, Any]) -> 
     return assemble(finished, root, release, version, commit, exempt), commit
 
 
+def _target(root: Path, params: Mapping[str, Any]) -> Path:
+    """The folder that a release is written to."""
+    return Path(params["to"]).absolute() if params.get("to") else root / "dist"
+
+
 def _verdict(finished: Finished, label: str) -> Any:
     import json
 
@@ -159,8 +166,10 @@ def _built(root: Path, release: Declared, params: Mapping[str, Any]) -> tuple[Fi
 
     finished, report = finish(Asked(release.labels, root), params["jobs"])
     table.show(report.rows, report.seconds)
-    if report.moved:
-        raise fail("MB710", f"{report.moved[0]} changed while the release was built", "release again", status=FAILED)
+    target = _target(root, params)
+    moved = [path for path in report.moved if not target.is_relative_to(root / path)]  # else by another release
+    if moved:
+        raise fail("MB710", f"{moved[0]} changed while the release was built", "release again", status=FAILED)
     failed = {row.label: row.reason for row in report.rows if row.label not in finished.done}
     return finished, failed
 
@@ -168,17 +177,22 @@ def _built(root: Path, release: Declared, params: Mapping[str, Any]) -> tuple[Fi
 def write(
     bundle: Bundle, commit: Commit, release: Declared, target: Path, params: Mapping[str, Any], begun: str
 ) -> list[Path]:
-    """Write the archives, and beside them the signed statements; the paths."""
+    """Write the archives, and beside them the signed statements; the paths.
+
+    What was signed of an earlier release of the same name goes first: a signature never stands beside what it is not of.
+    """
     from megbuild.release import archive, model_signature, provenance, verify
     from megbuild.release.sign import envelopes, private_key
     from megbuild.store.durable import place
 
     written = []
+    signed = target / f"{bundle.folder}{verify.SIGNED}"
+    signature = target / f"{bundle.folder}{model_signature.SIGNED}"
+    for earlier in (signed, signature):
+        earlier.unlink(missing_ok=True)
     for suffix in (archive.TAR, archive.ZIP) if params["zip"] else (archive.TAR,):
         written.append(target / f"{bundle.folder}{suffix}")
         archive.write(bundle.packed(), written[-1], commit.time)
-    signed = target / f"{bundle.folder}{verify.SIGNED}"
-    signed.unlink(missing_ok=True)  # of an earlier release of the same name
     if params["sign"]:
         subjects = {path.name: archive.digest_of(path) for path in written}
         subjects[verify.SUMS] = bundle.pieces[verify.SUMS].digest.sha256
@@ -187,8 +201,6 @@ def write(
         statements = [provenance.with_times(one, *times) for one in (whole, *bundle.statements.values())]
         place(signed, envelopes(statements, private_key(params["sign"])))
         written.append(signed)
-    signature = target / f"{bundle.folder}{model_signature.SIGNED}"
-    signature.unlink(missing_ok=True)
     if params["model_signing"]:
         model_signature.sign(bundle.pieces, Path(params["model_signing"]), signature)
         written.append(signature)

@@ -73,22 +73,29 @@ def _list(names: list[str]) -> None:
 
 
 def _sync(names: list[str]) -> None:
+    from megbuild.declare.workspace import find
     from megbuild.execute.toolchains import provision
+    from megbuild.pipeline import cached
     from megbuild.store.places import cache_folder
 
-    for name, toolchain in _declared(names).items():
-        installed = provision(toolchain, cache_folder(), print)
-        print(f"{name} is installed in {installed.folder}")
+    declared = _declared(names)
+    with cached(Path(find(Path.cwd())), print):
+        for name, toolchain in declared.items():
+            installed = provision(toolchain, cache_folder(), print)
+            print(f"{name} is installed in {installed.folder}")
 
 
 def _remove(names: list[str]) -> None:
     from megbuild.execute.toolchains import remove
+    from megbuild.store.lock import alone
     from megbuild.store.places import cache_folder
 
     if not names:
         raise fail("MB401", "doit toolchain remove needs a name", "doit toolchain list shows them")
-    for name, toolchain in _declared(names).items():
-        print(f"{name} removed" if remove(toolchain, cache_folder()) else f"{name} is not installed")
+    declared = _declared(names)
+    with alone(cache_folder(), print):  # a running build may run something in them
+        for name, toolchain in declared.items():
+            print(f"{name} removed" if remove(toolchain, cache_folder()) else f"{name} is not installed")
 
 
 def _lock(names: list[str]) -> None:

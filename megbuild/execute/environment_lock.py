@@ -6,7 +6,6 @@ of an environment on top of a toolchain holds only what the toolchain does not h
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -19,6 +18,8 @@ from megbuild.declare import toolchains as declared
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, Location, MegbuildError, fail
 from megbuild.execute import interpreters, uv
+from megbuild.store.durable import place
+from megbuild.store.recovery import handing_over
 
 Say = Callable[[str], None]
 
@@ -257,6 +258,5 @@ def _written(requirements: Path, package: str) -> Location:
 
 def _replace(target: Path, text: str) -> None:
     """Write the file at once, or not at all."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(target)
+    with handing_over(target.parent, print):
+        place(target, text.encode())

@@ -122,7 +122,7 @@ class Local:
                     log.parent.mkdir(parents=True, exist_ok=True)
                     log.write_bytes(b"")
                     sealed = zygote.box.confined == NAMESPACES
-                    stage(action, now, self.content, folder, self._shared if sealed else None)
+                    self._stage(action, now, folder, self._shared if sealed else None)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     environment |= _keys(action, self.root)
                     watched = Watched(folder, declared(action))
@@ -153,6 +153,14 @@ class Local:
             folder.rename(gone)
             self._deleting.submit(shutil.rmtree, gone, ignore_errors=True)
         folder.mkdir(parents=True)
+
+    def _stage(self, action: Action, now: Fingerprint, folder: Path, shared: Path | None) -> None:
+        """Stage it whole or not at all: on a full disk, half of it would take the room that the next action needs."""
+        try:
+            stage(action, now, self.content, folder, shared)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _start_others(self, first: Kind) -> None:
         """Get ready for later actions: start their zygotes one after another, while this action's own one starts."""
@@ -222,7 +230,10 @@ class Local:
     ) -> ActionFailed:
         """The failure, with the worker's own sentence when it refused, else with the end of its log."""
         command = [toolchain.python, *action.arguments[1:]]
-        by_hand = write_by_hand(folder, command, environment_of(action, str(folder), self.toolchains[action.toolchain]))
+        environment = environment_of(action, str(folder), self.toolchains[action.toolchain])
+        by_hand = ""
+        with suppress(OSError):  # a full disk may be why it failed
+            by_hand = write_by_hand(folder, command, environment)
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: tuple[tuple[str, str], ...] = ()
         refused = not message and ending.status == REFUSED and (folder / REFUSAL).exists()
@@ -233,6 +244,8 @@ class Local:
             message = ending.limit or str(
                 undeclared(tail, action, self.root, folder) or limit_of(tail, limits_of(action)) or ending
             )
+        if not by_hand:  # it would only take room
+            shutil.rmtree(folder, ignore_errors=True)
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, troubles)
 
     def _placed(self, action: Action, error: MegbuildError) -> str:

@@ -170,6 +170,18 @@ def remove_installed(cache: Path, digest: str) -> None:
         folder.with_suffix(suffix).unlink(missing_ok=True)
 
 
+def sweep(cache: Path) -> None:
+    """Delete what installations and removals that were killed have left; nobody uses the cache."""
+    home = cache / "toolchains"
+    if home.is_symlink():  # they are another cache's
+        return
+    for partial in home.glob("*.partial"):
+        _delete(partial)
+    for beside in (*home.glob("*.files"), *home.glob("*.lock")):
+        if not beside.with_suffix("").exists():
+            beside.unlink(missing_ok=True)
+
+
 def damaged(cache: Path, digest: str) -> list[str]:
     """The files of an installed environment whose content is not what was installed; reads all of them."""
     try:

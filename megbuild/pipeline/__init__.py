@@ -23,7 +23,7 @@ record       what was done is remembered, and told as one row per label
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,10 +44,10 @@ from megbuild.graph.resolve import Target, declared_actions, resolve, resolve_fo
 from megbuild.pipeline.asked import Asked, environments, loaded, narrowed, selected
 from megbuild.pipeline.prepared import SLICE, Prepared, Slice, Slices
 from megbuild.store.files import Files
-from megbuild.store.lock import acquire, using
+from megbuild.store.lock import using
 from megbuild.store.noop import Note
 from megbuild.store.places import cache_folder, private_folder
-from megbuild.store.recovery import recover
+from megbuild.store.recovery import entering
 from megbuild.store.roots import register
 
 if TYPE_CHECKING:  # a plan needs none of these: who executes and records imports them
@@ -56,7 +56,7 @@ if TYPE_CHECKING:  # a plan needs none of these: who executes and records import
     from megbuild.execute.report import Row
     from megbuild.pipeline.execution import Work
 
-__all__ = ["Asked", "Prepared", "Report", "Schedule", "build", "cached", "environments", "prepare"]
+__all__ = ["Asked", "Prepared", "Report", "Schedule", "build", "cached", "environments", "forget", "prepare"]
 
 _HERE = Path(__file__).parents[1]
 CODE = Code(
@@ -98,7 +98,7 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
 
     begun = time.monotonic()
     root = Path(find(asked.start))
-    with acquire(private_folder(root), listener.note) as lock, cached(root, listener.note, recovering=lock.died):
+    with entering(root, cache_folder(), listener.note), cached(root, listener.note):
         prepared = prepare(asked, listener.note)
         execution = Execution(prepared, listener, require_sandbox=asked.require_sandbox)
         try:
@@ -108,6 +108,20 @@ def build(asked: Asked, listener: Listener, schedule: Schedule) -> Report:
         moved = execution.end(asked)
     failed = tuple(execution.failed.values())
     return Report(execution.rows, failed, time.monotonic() - begun, moved, prepared.others, prepared.left_out)
+
+
+def forget(asked: Asked, say: Callable[[str], None], ids: Collection[str] | None = None) -> Prepared:
+    """Forget that what was asked for was done, so that the next build makes it again; ``ids`` are some of its actions."""
+    root = Path(find(asked.start))
+    with entering(root, cache_folder(), say), cached(root, say):
+        prepared = prepare(asked, say)
+        graph, memory = prepared.graph, prepared.memory
+        every = (action.id for aim in graph.aims for action in graph.closure(aim.label))
+        for id in every if ids is None else ids:
+            memory.forget(id)
+        memory.state.forget_selections()
+        memory.state.save()
+    return prepared
 
 
 def prepare(asked: Asked, warn: Callable[[str], None]) -> Prepared:
@@ -190,14 +204,9 @@ def _inside(path: str, root: str) -> str:
 
 
 @contextmanager
-def cached(root: Path, say: Callable[[str], None], *, recovering: bool = False) -> Iterator[None]:
-    """Use the user's cache for a workspace: nothing is removed from it meanwhile, and what it needs is known there.
-
-    :param recovering: whether the last build in this workspace died, and left things half-made.
-    """
+def cached(root: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Use the user's cache for a workspace: nothing is removed from it meanwhile, and what it needs is known there."""
     cache = cache_folder()
-    if recovering:
-        recover(root, cache)
     lock = using(cache, say)
     try:
         if lock:

@@ -6,7 +6,7 @@ disk, slice by slice, until its turn to run comes; a small one is one slice, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,10 +140,3 @@ class Prepared:
         """The actions that are not known to be up to date, slice after slice."""
         for slice in self.slices:
             yield from slice.stale.values()
-
-    def forget(self, ids: Iterable[str]) -> None:
-        """Forget that actions were done, so that the next build makes their results again."""
-        for id in ids:
-            self.memory.forget(id)
-        self.memory.state.forget_selections()
-        self.memory.state.save()

@@ -15,6 +15,7 @@ from typing import IO, BinaryIO
 
 from megbuild.errors import FAILED, fail
 from megbuild.store.digests import Digest, digest_bytes
+from megbuild.store.durable import placing
 
 LEVEL = 10
 """Of zstd. A change gives other bytes: it is one of the format."""
@@ -55,14 +56,8 @@ def write(pieces: Mapping[str, Piece], target: Path, seconds: int) -> None:
         if (other := folded.setdefault(name.casefold(), name)) != name:
             message = f"{other} and {name} would be one file on a disk that does not tell capitals from small letters"
             raise fail("MB616", message, "give one of them another name", status=FAILED)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as raw:
-            (_zip if target.name.endswith(ZIP) else _tar)(pieces, raw, seconds)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with placing(target) as descriptor, open(descriptor, "wb", closefd=False) as raw:
+        (_zip if target.name.endswith(ZIP) else _tar)(pieces, raw, seconds)
 
 
 def _ordered(pieces: Mapping[str, Piece]) -> list[str]:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from megbuild.errors import FAILED, fail
 from megbuild.release.archive import Piece
+from megbuild.store.durable import part_beside
 
 SIGNED = ".model.sig"
 """Behind the name of the bundle: a Sigstore bundle in JSON."""
@@ -31,10 +32,12 @@ def sign(pieces: Mapping[str, Piece], key: Path, signature: Path) -> None:
             path = Path(temporary, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(piece.read())
+        part = part_beside(signature)
         try:
-            signing.Config().use_elliptic_key_signer(private_key=key).sign(temporary, signature)
+            signing.Config().use_elliptic_key_signer(private_key=key).sign(temporary, part)
+            part.rename(signature)
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            signature.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise fail("MB715", f"{key} cannot sign: {error}", "make one: doit key new FILE --model-signing") from None
 
 

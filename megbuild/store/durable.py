@@ -21,7 +21,7 @@ def placing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[
     name, so that a power failure cannot leave an empty one, and its name has when the block has ended. A process killed inside the block leaves a hidden file
     ``.<random>.part`` beside ``path`` and nothing else.
     """
-    part = path.parent / f".{os.urandom(6).hex()}.part"
+    part = part_beside(path)
     try:
         descriptor = _create(part, mode)
     except OSError as error:
@@ -41,6 +41,11 @@ def placing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[
         raise
     finally:
         os.close(descriptor)
+
+
+def part_beside(path: Path) -> Path:
+    """A new name beside ``path`` for what is not whole yet; :mod:`megbuild.store.recovery` knows it by its look."""
+    return path.parent / f".{os.urandom(6).hex()}.part"
 
 
 def place(path: Path, content: bytes, *, mode: int = 0o666) -> None:

@@ -40,7 +40,7 @@ class Lock:
     """A lock that is held until ``release`` or the end of the ``with`` block, or of the process.
 
     A child that is forked without exec shares it: such a child must close ``descriptor``. ``died``: whoever held it
-    last ended without releasing it.
+    last ended without releasing it, or was interrupted and may have left things half-made.
     """
 
     def __init__(self, descriptor: int, *, died: bool = False, removes: Path | None = None) -> None:
@@ -48,11 +48,12 @@ class Lock:
         self.died = died
         self._removes = removes
 
-    def release(self) -> None:
-        """Let the next one in."""
+    def release(self, *, orderly: bool = True) -> None:
+        """Let the next one in; unless we end ``orderly``, it is told that we ``died``."""
         if self.descriptor >= 0:
             with suppress(OSError):  # a full disk, or one that has become read-only, holds nobody up
-                os.truncate(self.descriptor, 0)
+                if orderly or self._removes:
+                    os.truncate(self.descriptor, 0)
                 if self._removes:
                     self._removes.unlink()
             os.close(self.descriptor)
@@ -64,7 +65,7 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        self.release(orderly=error is None or isinstance(error, MegbuildError))  # else it may have ended anywhere
 
 
 def acquire(folder: Path, say: Say, *, command: str = "") -> Lock:
@@ -72,7 +73,10 @@ def acquire(folder: Path, say: Say, *, command: str = "") -> Lock:
 
     ``command`` is what others are told about us, by default the command line. A file system without locks is an error.
     """
-    return _hold(folder / "lock", fcntl.LOCK_EX, lambda holder: say(f"waiting for {holder}"), command=command)
+    lock = _hold(folder / "lock", fcntl.LOCK_EX, lambda holder: say(f"waiting for {holder}"), command=command)
+    with suppress(OSError):  # a power failure is a death, too
+        os.fdatasync(lock.descriptor)
+    return lock
 
 
 def making(store: Path, key: str, what: str, say: Say, stopped: Callable[[], bool]) -> Lock:
@@ -189,12 +193,18 @@ def _still_there(path: Path, descriptor: int) -> bool:
 
 
 def _sign(descriptor: int, command: str) -> bool:
-    """Say who holds it; whether the one who said so last died before it could take that back."""
+    """Say who holds it; whether the one who said so last died before it could take that back.
+
+    At no moment is the file of somebody who died empty, and ours is not even on a full disk: a hole takes no room.
+    """
     died = os.fstat(descriptor).st_size > 0
     signature = {"pid": os.getpid(), "command": command, "started": time.time(), "host": socket.gethostname()}
-    with suppress(OSError):  # a full disk: the lock holds all the same
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(signature).encode(), 0)
+    text = json.dumps(signature).encode()
+    with suppress(OSError):  # the lock holds all the same
+        if not died:
+            os.truncate(descriptor, 1)
+        os.pwrite(descriptor, text, 0)
+        os.truncate(descriptor, len(text))
     return died
 
 

@@ -1,16 +1,19 @@
-"""Clearing away what a build that died had begun: nothing that has a name of its own is touched."""
+"""Clearing away what a command that died had begun: nothing that has a name of its own is touched."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.content import ContentStore
-from megbuild.store.lock import alone_now, sweep_keys
+from megbuild.store.durable import make_folders, unwritable
+from megbuild.store.lock import Say, acquire, alone_now, sweep_keys
 from megbuild.store.places import private_folder
 
 _PART = re.compile(r"\.[0-9a-f]{12}\.part")
@@ -19,6 +22,42 @@ _OTHERS = 86400.0
 """Seconds after which a part in a cache that other builds use belongs to none of them."""
 BY_HAND = "run.sh"
 """What a failed action's folder holds: it stays for who wants to run it by hand."""
+
+
+@contextmanager
+def entering(root: Path, cache: Path, say: Say) -> Iterator[None]:
+    """Hold a workspace's lock; what its last holder left half-made when it died is cleared away first.
+
+    Who is interrupted in the middle of that leaves it to the next one. ``say`` hears for whom this waits.
+    """
+    with acquire(private_folder(root), say) as lock:
+        if lock.died:
+            recover(root, cache)
+        yield
+
+
+@contextmanager
+def handing_over(folder: Path, say: Say) -> Iterator[None]:
+    """Write into a folder of the user's, one command at a time; what a killed one left half-written there goes first.
+
+    The folder itself is locked, so that no file of ours appears in it; where it cannot be locked, nothing is cleared away.
+    """
+    try:
+        make_folders(folder)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another command that writes to {folder}")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _sweep(folder, deep=False)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def recover(root: Path, cache: Path) -> None:
@@ -54,5 +93,7 @@ def _sweep(folder: Path, *, deep: bool) -> None:
         for name in filter(_PART.fullmatch, names):
             with suppress(OSError):
                 Path(base, name).unlink()
+        for name in filter(_PART.fullmatch, folders):
+            shutil.rmtree(Path(base, name), ignore_errors=True)
         if not deep:
             folders.clear()

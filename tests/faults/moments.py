@@ -35,9 +35,12 @@ class Moment:
     number: signal.Signals
     pick: float
     """Which of the processes below the build is hit, from 0 to 1."""
+    again: tuple[float, ...] = ()
+    """Seconds after which the same signal comes again: an impatient user presses Ctrl-C while the build clears away."""
 
     def __str__(self) -> str:
-        return f"{self.number.name} to {self.victim} after {self.after:.3f} s ({self.pick:.2f})"
+        more = "".join(f", {after:.3f} s" for after in self.again)
+        return f"{self.number.name} to {self.victim} after {self.after:.3f} s{more} ({self.pick:.2f})"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ def chosen(count: int, seed: int, whole: Whole, numbers: tuple[signal.Signals, .
     for index in range(count):
         number = numbers[index % len(numbers)]
         victim = VICTIMS[index // len(numbers) % len(VICTIMS)] if number == signal.SIGKILL else "build"
-        found.append(Moment(chance.uniform(0.0, 1.05 * whole.seconds), victim, number, chance.random()))
+        times = index // len(numbers) % 3 if number != signal.SIGKILL else 0  # how often it comes again
+        again = tuple(chance.choice((0.0, 0.002, 0.02, 0.1)) for _ in range(times))
+        found.append(Moment(chance.uniform(0.0, 1.05 * whole.seconds), victim, number, chance.random(), again))
     return found
 
 
@@ -99,25 +104,27 @@ def disturb(space: Workspace, moment: Moment, whole: Whole, findings: Findings) 
     time.sleep(moment.after)
     _hit(running, moment)
     outcome = running.wait()
+    assert "Traceback" not in outcome.text, f"{moment}\n{outcome.text}"
     if moment.victim == "worker":
         assert outcome.status in (0, 1), f"{moment}: exit status {outcome.status}\n{outcome.text}"
-    _nobody_is_left(space, running.process.pid)
+    nobody_is_left(space, running.process.pid)
     assert Path("/proc/self/mountinfo").read_text() == mounts, "a mount is left"
     _nothing_is_half_made(space, whole)
     finished = finished_in(outcome)
     known = {path.name for path in (space.cache / "store/ac").glob("*/*")}
     again = space.build(summary=False)
-    _is_whole(space, again, whole)
+    is_whole(space, again, whole)
     ran = {line.split()[1] for line in again.lines if line.startswith("run ")}
     assert not ran & finished, f"{moment}: ran again though it had finished: {sorted(ran & finished)}"
     keys = {path.name for path in (space.cache / "store/ac").glob("*/*")}
     assert len(keys - known) >= len(ran), f"{moment}: what was recorded has run again: {sorted(ran)}"
     assert not [line for line in again.lines if line.startswith("waiting for")], "a lock is stuck"
-    _nobody_is_left(space, 0)
-    _nothing_grows(space)
+    nobody_is_left(space, 0)
+    nothing_grows(space)
     last = space.build(summary=False)
     assert last.lines[-1].startswith("everything is up to date"), last.text
-    findings.moments[f"{moment.number.name} to {moment.victim}"] += 1
+    times = ("", " twice", " three times")[len(moment.again)]
+    findings.moments[f"{moment.number.name}{times} to {moment.victim}"] += 1
     findings.finished += len(finished)
     findings.again += len(ran)
 
@@ -131,6 +138,9 @@ def _hit(running: Running, moment: Moment) -> None:
     below = sorted(descendants(running.process.pid))
     if moment.victim != "worker":
         running.process.send_signal(moment.number)
+        for after in moment.again:
+            time.sleep(after)
+            running.process.send_signal(moment.number)
     if moment.victim != "build" and below:
         with suppress(ProcessLookupError):
             os.kill(below[int(moment.pick * len(below))], moment.number)
@@ -145,12 +155,12 @@ def descendants(process: int) -> Iterator[int]:
                 yield from descendants(int(child))
 
 
-def _is_whole(space: Workspace, outcome: Outcome, whole: Whole) -> None:
+def is_whole(space: Workspace, outcome: Outcome, whole: Whole) -> None:
     assert outcome.status == 0, outcome.text
     assert space.artifacts() == whole.artifacts, "the next build is not equal to an undisturbed one"
 
 
-def _nobody_is_left(space: Workspace, process: int) -> None:
+def nobody_is_left(space: Workspace, process: int) -> None:
     until(lambda: not list(of_workspace(space)), f"a process is left: {list(of_workspace(space))}")
 
 
@@ -177,10 +187,11 @@ def _nothing_is_half_made(space: Workspace, whole: Whole) -> None:
         assert hashlib.sha256(line).hexdigest().encode() == checksum.strip(), f"{record} is not whole"
 
 
-def _nothing_grows(space: Workspace) -> None:
+def nothing_grows(space: Workspace) -> None:
     """What the disturbed build had begun is gone after the next one."""
     left = [*space.root.glob(".megbuild/actions/*"), *space.root.glob("**/.*.part"), *space.cache.glob("**/.*.part")]
     left += [*space.cache.glob("store/cas/incoming/*"), *space.cache.glob("store/running/*")]
+    left += [path for path in (space.cache / "toolchains").glob("*.partial") if not path.parent.is_symlink()]
     assert not left, f"left for good: {left}"
 
 

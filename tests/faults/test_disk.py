@@ -195,15 +195,18 @@ def test_a_clock_that_jumps(toy: Toy, monkeypatch: pytest.MonkeyPatch, jump: flo
 SCRIPT = """
 set -u
 build() {{ echo "== $1"; {command} build 2>&1; echo "== status $?"; }}
+half_made() {{  # what a failed action ran in stays, to be run by hand
+    for one in $(ls -A {private}/actions); do [ -e {private}/actions/$one/run.sh ] || echo $one; done
+    find {store}/cas/incoming {store}/running -mindepth 1 2>/dev/null
+    find {root} {cache} -name '.*.part'
+}}
 {script}
 """
 
 
 def shell(toys: Toys, script: str) -> tuple[list[list[str]], dict[str, bytes], dict[str, bytes]]:
     """Builds in a mount namespace of their own: the lines of each with its status last, what it made, what it should."""
-    whole = toys.space()
-    assert whole.build().status == 0
-    wanted = whole.artifacts()
+    wanted = toys.wanted()
     space = toys.space()
     names = {
         "store": space.cache / "store",
@@ -213,7 +216,7 @@ def shell(toys: Toys, script: str) -> tuple[list[list[str]], dict[str, bytes], d
     }
     for path in names.values():
         path.mkdir(exist_ok=True)
-    text = SCRIPT.format(command=" ".join(space.command), script=script.format(**names))
+    text = SCRIPT.format(command=" ".join(space.command), script=script.format(**names), **names)
     done = subprocess.run(
         ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else []), "sh", "-c", text],
         cwd=space.root, env=environment(space), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240,
@@ -227,14 +230,24 @@ FULL = """
 mount -t tmpfs -o {options} none {{{where}}}
 {fill}
 build full
+half_made
 rm -rf {{{where}}}/filler*
 build again
+half_made
 build last
 """
 FULLS = {
     "a full store": ("size=4m", "store", "head -c 4100000 /dev/zero > {store}/filler"),
     "a full workspace": ("size=1m", "private", "head -c 1020000 /dev/zero > {private}/filler"),
     "no inode left in the store": ("nr_inodes=60", "store", "for n in $(seq 48); do : > {store}/filler$n; done"),
+    # two staged actions and a third that is being deleted take about 90
+    "no inode left in the workspace": (
+        "nr_inodes=150",
+        "private",
+        "for n in $(seq 147); do : > {private}/filler$n; done",
+    ),
+    "no byte left in the workspace": ("size=1m", "private", "head -c 1048576 /dev/zero > {private}/filler 2>/dev/null"),
+    "no byte left in the store": ("size=4m", "store", "head -c 4194304 /dev/zero > {store}/filler 2>/dev/null"),
 }
 
 
@@ -244,6 +257,7 @@ def test_a_file_system_that_is_full(toys: Toys, case: str) -> None:
     builds, made, wanted = shell(toys, FULL.format(options=options, where=where, fill=fill))
     statuses = [lines for lines in builds if lines[0].startswith("status")]
     assert [lines[0] for lines in statuses] == ["status 1", "status 0", "status 0"], "\n".join(map(str, builds))
+    assert [lines[1:] for lines in statuses] == [[], [], []], "something half-made is left"
     told = [line for line in builds[0] if "No space left on device" in line or "[MB610]" in line]
     assert told, builds[0]
     assert not [line for line in builds[0] if "Traceback" in line]

@@ -10,7 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +72,56 @@ def test_a_free_lock_is_taken_in_silence_again_and_again(tmp_path: Path) -> None
         lock.release()
         lock.release()
         assert (tmp_path / "lock").read_text() == ""
+
+
+def ended_by(folder: Path, error: BaseException) -> bool:
+    """Whether the next holder is told that the last one died, when it ended by an error."""
+    with suppress(type(error)), acquire(folder, pytest.fail):
+        raise error
+    with acquire(folder, pytest.fail) as lock:
+        return lock.died
+
+
+def test_who_is_interrupted_may_have_left_things_half_made(tmp_path: Path) -> None:
+    assert ended_by(tmp_path, KeyboardInterrupt())
+    assert ended_by(tmp_path, OSError(errno.ENOSPC, "No space left on device"))
+    assert not ended_by(tmp_path, MegbuildError(()))
+    assert not acquire(tmp_path, pytest.fail).died
+
+
+def test_a_death_is_not_forgotten_at_any_moment_of_the_next_start(tmp_path: Path) -> None:
+    """Killed while it signs, or while it clears away what it found."""
+    with holder(tmp_path) as dead:
+        dead.kill()
+    originals = {name: getattr(os, name) for name in ("truncate", "pwrite", "fdatasync")}
+    for killed_at in range(4):
+        child = os.fork()
+        if not child:
+            calls = iter(range(4))
+
+            def counted(name: str, calls: Iterator[int], *arguments: Any, at: int = killed_at) -> Any:
+                if next(calls) == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return originals[name](*arguments)
+
+            for name in originals:
+                setattr(os, name, partial(counted, name, calls))
+            acquire(tmp_path, print)
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert (tmp_path / "lock").stat().st_size > 0, killed_at
+    with acquire(tmp_path, pytest.fail) as lock:
+        assert lock.died
+
+
+def test_a_death_on_a_full_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        os.close(acquire(tmp_path, pytest.fail).descriptor)  # as the kernel does
+    assert acquire(tmp_path, pytest.fail).died
 
 
 def test_a_holder_that_has_not_signed_yet_is_another_build(tmp_path: Path) -> None:

@@ -1,0 +1,174 @@
+"""Other commands than ``build``: after a build that was killed, and killed themselves at chance moments."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from megbuild.cli.archive import _write
+from megbuild.release.archive import Piece
+from megbuild.store.recovery import handing_over
+from tests.e2e.workspace import Outcome, Running, Workspace
+from tests.faults import moments
+from tests.faults.toys import Toys
+
+RELEASE = ("release", "//:one", "--allow-dirty", "--version", "1", "--zip")
+SEED = 20
+
+
+def killed(toys: Toys) -> Workspace:
+    """A workspace whose build died in the middle of an action, with all that is half-made then."""
+    space = toys.space()
+    running = space.start(summary=False)
+    running.until("done  //:one#tm")
+    moments.until(lambda: any(space.root.glob(".megbuild/actions/+*/out")), "no action is staged")
+    running.send(signal.SIGKILL)
+    running.wait()
+    moments.nobody_is_left(space, 0)
+    (space.root / "out/.0123456789ab.part").parent.mkdir(exist_ok=True)
+    (space.root / "out/.0123456789ab.part").write_text("half")
+    return space
+
+
+def well(outcome: Outcome) -> Outcome:
+    assert outcome.status == 0, outcome.text
+    return outcome
+
+
+def test_reading_commands_after_a_killed_build_leave_the_recovery_to_the_next_one(toys: Toys) -> None:
+    space = killed(toys)
+    for words in (("why", "//:one"), ("graph",), ("cache", "size"), ("cache", "verify"), ("cache", "gc"), ("lock",)):
+        well(space.doit(*words))
+    assert "of 12 actions are stale" in well(space.build("--dry-run", summary=False)).text
+    assert (space.root / "out/.0123456789ab.part").exists()
+    outcome = well(space.build(summary=False))
+    assert "//:one#weights" not in outcome.ran, "what had finished was kept"
+    assert space.artifacts() == toys.wanted()
+    moments.nothing_grows(space)
+
+
+def test_forget_after_a_killed_build_clears_away_what_it_left(toys: Toys) -> None:
+    space = killed(toys)
+    well(space.doit("forget", "//:one@x86"))
+    moments.nothing_grows(space)
+    assert "//:one#weights" in well(space.build(summary=False)).ran
+    assert space.artifacts() == toys.wanted()
+
+
+def test_forget_that_is_killed_leaves_the_recovery_to_the_next_one(toys: Toys) -> None:
+    space = killed(toys)
+    for after in (0.35, 0.45, 0.55):
+        running = Running(space._popen("forget", "//:one@x86"), space.root / "none")
+        time.sleep(after)
+        running.send(signal.SIGKILL)
+        running.wait()
+    well(space.build(summary=False))
+    assert space.artifacts() == toys.wanted()
+    moments.nothing_grows(space)
+
+
+@pytest.mark.parametrize("words", [("archive", "//:one"), RELEASE], ids=["archive", "release"])
+def test_a_delivery_after_a_killed_build_is_whole(toys: Toys, words: tuple[str, ...]) -> None:
+    space = killed(toys)
+    well(space.doit(*words))
+    moments.nothing_grows(space)
+    if words == RELEASE:
+        well(space.doit("release", "verify", "dist/models-1.tar.zst"))
+        assert space.artifacts() == toys.wanted()
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """What can be seen in a folder; hidden files are not whole yet."""
+    paths = (path.relative_to(folder) for path in folder.glob("**/*") if path.is_file())
+    return {str(path): (folder / path).read_bytes() for path in paths if not str(path).startswith(".")}
+
+
+@pytest.mark.parametrize("words", [("archive", "//:one"), RELEASE, ("lock",)], ids=["archive", "release", "lock"])
+def test_what_is_handed_over_is_whole_though_its_command_is_killed_at_chance_moments(
+    toys: Toys, words: tuple[str, ...]
+) -> None:
+    space = toys.space()
+    well(space.build(summary=False))
+    begun = time.monotonic()
+    well(space.doit(*words))
+    seconds = time.monotonic() - begun
+    where = space.root if words == ("lock",) else space.root / "dist"
+    whole = files_in(where)
+    chance = random.Random(SEED)
+    for count in range(3):
+        if count % 2 == 0 and words != ("lock",):  # over an earlier one, and where there is none
+            shutil.rmtree(where)
+        running = Running(space._popen(*words), space.root / "none")
+        time.sleep(chance.uniform(0.5, 1.05) * seconds)
+        running.send(signal.SIGKILL)
+        running.wait()
+        assert files_in(where).items() <= whole.items(), "something half-written can be seen"
+    well(space.doit(*words))
+    assert files_in(where) == whole
+    moments.nothing_grows(space)
+
+
+def test_an_archive_is_whole_or_absent_whatever_call_it_is_killed_at(tmp_path: Path) -> None:
+    target = tmp_path / "dist/one"
+    old, new = ({f"{n}": Piece.of(text * 9) for n in range(3)} for text in (b"old", b"new"))
+    allowed: list[dict[str, bytes]] = [{}, *({n: p.read() for n, p in one.items()} for one in (old, new))]
+    seen = []
+    at = ended = 0
+    while not ended:
+        at += 1
+        with handing_over(target.parent, pytest.fail):
+            _write(old, target)
+        child = os.fork()
+        if not child:
+            die_at(at, lambda: write(new, target))
+        _, status = os.waitpid(child, 0)
+        ended = not os.WIFSIGNALED(status)
+        seen.append(files_in(target))
+        assert seen[-1] in allowed, at
+        with handing_over(target.parent, pytest.fail):
+            assert [path.name for path in target.parent.iterdir() if path.name != "one"] == [], at
+    assert at > 8
+    assert all(one in seen for one in allowed[1:])
+
+
+def write(pieces: dict[str, Piece], target: Path) -> None:
+    with handing_over(target.parent, print):
+        _write(pieces, target)
+
+
+def die_at(at: int, work: Callable[[], None]) -> None:
+    """Kill this process at the ``at``-th call of ``work`` that changes a folder; else end it with status 0."""
+    calls = iter(range(1, 10**6))
+
+    def counted(original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **named: object) -> object:
+            if next(calls) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **named)
+
+        return call
+
+    for name in ("mkdir", "rename", "rmdir", "unlink", "fsync"):
+        setattr(os, name, counted(getattr(os, name)))
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+def test_two_releases_at_once_write_one_after_the_other(toys: Toys) -> None:
+    space = toys.space()
+    well(space.build(summary=False))
+    running = [Running(space._popen(*RELEASE), space.root / "none") for _ in range(3)]
+    for one in running:
+        well(one.wait())
+    well(space.doit("release", "verify", "dist/models-1.tar.zst"))
+    well(space.doit("release", "verify", "dist/models-1.zip"))
+    assert sorted(path.name for path in (space.root / "dist").iterdir()) == ["models-1.tar.zst", "models-1.zip"]
