@@ -24,8 +24,9 @@ from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, write_by_hand
+from megbuild.execute.soundness import sound
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
-from megbuild.execute.toolchains import Installed, installed, provision, sound
+from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.undeclared import undeclared_read
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
 from megbuild.graph.actions import Action
