@@ -81,7 +81,8 @@ def _size(params: dict[str, Any]) -> int:
 
 
 def _verify(params: dict[str, Any]) -> int:
-    from megbuild.execute.toolchains import condemn, damaged, list_installed
+    from megbuild.execute.soundness import condemn, damaged
+    from megbuild.execute.toolchains import list_installed
     from megbuild.store.content import ContentStore
     from megbuild.store.lock import using
     from megbuild.store.places import cache_folder
@@ -145,7 +146,8 @@ def _there(cache: Path) -> list[Item]:
 
 
 def _toolchains(cache: Path) -> Iterator[Item]:
-    from megbuild.execute.toolchains import last_used, list_installed
+    from megbuild.execute.soundness import last_used
+    from megbuild.execute.toolchains import list_installed
     from megbuild.store.collect import Item
 
     if (cache / "toolchains").is_symlink():  # they are another cache's

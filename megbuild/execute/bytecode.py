@@ -1,22 +1,20 @@
-"""Compiles the modules of a new environment; a program of its own, run by the environment's Python (3.8 or newer).
+"""Compiles modules of a new environment; a program of its own, run by the environment's Python (3.8 or newer).
 
-    python bytecode.py SITE_PACKAGES CACHE
+    python bytecode.py <MODULES
 
-``CACHE`` holds the compiled form of every module that any environment had, by Python version and the SHA-256 of the
-source. Compiled modules are shared with it by hard links, so that an environment made of known packages costs no
-compilation. They are unchecked: modules of an environment never change, and no import has to look at its source.
+``MODULES`` is a JSON list of pairs: a module, and where its compiled form is kept for the next environments. Compiled
+modules are unchecked: modules of an environment never change, and no import has to look at its source.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
+import json
 import os
 import py_compile
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -25,18 +23,15 @@ _PARENT_DEATH_SIGNAL = 1
 """Linux's number of the request."""
 _AT_A_TIME = 64
 """Modules that one process compiles before it is given more."""
+NOT_COMPILED = ".none"
+"""Ends the name of what is kept for a module that is no Python of this version, so that nobody tries again."""
 
 
-def main(packages: str, cache: str) -> None:
-    """Give every module below ``packages`` its compiled form."""
-    kept = Path(cache, f"{sys.implementation.cache_tag}-{sys.version.split()[0]}")
-    kept.mkdir(parents=True, exist_ok=True)
-    unknown = [
-        (module, compiled) for module, compiled in _modules(Path(packages), kept) if not _share(module, compiled)
-    ]
-    if unknown:
-        with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
-            list(pool.map(_compile, *map(list, zip(*unknown)), chunksize=_AT_A_TIME))  # noqa: B905 - Python 3.10's
+def main() -> None:
+    """Compile what standard input names, on all processors."""
+    modules = json.load(sys.stdin)
+    with ProcessPoolExecutor(initializer=_end_with_parent) as pool:
+        list(pool.map(_compile, *map(list, zip(*modules)), chunksize=_AT_A_TIME))  # noqa: B905 - Python 3.10's
 
 
 def _end_with_parent() -> None:
@@ -44,35 +39,24 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
-def _modules(packages: Path, kept: Path) -> Iterator[tuple[Path, Path]]:
-    """Every module, and where its compiled form is or would be kept."""
-    for module in packages.rglob("*.py"):
-        if module.is_file():
-            yield module, kept / f"{hashlib.sha256(module.read_bytes()).hexdigest()}.pyc"
-
-
-def _share(module: Path, compiled: Path) -> bool:
-    """Take the compiled form from the cache; False when it is not there, or on another file system."""
-    target = Path(cache_from_source(str(module)))
-    target.parent.mkdir(exist_ok=True)
-    try:
-        os.link(compiled, target)
-    except OSError:
-        return target.exists()
-    return True
-
-
-def _compile(module: Path, compiled: Path) -> None:
-    part = compiled.with_suffix(f".{os.getpid()}")
+def _compile(module: str, kept: str) -> None:
+    part = f"{kept}.{os.getpid()}"
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     try:
-        py_compile.compile(str(module), str(part), doraise=True, invalidation_mode=unchecked)
-    except Exception:  # packages ship templates, and tests of other Pythons: those stay as they are
+        py_compile.compile(module, part, doraise=True, invalidation_mode=unchecked)
+    except py_compile.PyCompileError:  # packages ship templates, and tests of other Pythons: those stay as they are
+        Path(kept + NOT_COMPILED).touch()
         return
-    part.replace(compiled)
-    if not _share(module, compiled):
-        shutil.copy(compiled, cache_from_source(str(module)))
+    except Exception:
+        return
+    Path(part).replace(kept)
+    target = cache_from_source(module)
+    Path(target).parent.mkdir(exist_ok=True)
+    try:
+        os.link(kept, target)
+    except OSError:  # another file system, or more links than it takes
+        shutil.copy(kept, target)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -53,12 +53,12 @@ def _candidates(minor: str) -> Iterator[str]:
     """Paths that may be an interpreter of that version, the cheapest to ask first."""
     if minor == "{}.{}".format(*sys.version_info):
         yield sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for folder in os.get_exec_path():
         path = Path(folder, f"python{minor}")
-        if os.access(path, os.X_OK):
+        if os.access(path, os.X_OK) and path.parent != pyenv / "shims":  # they take long to lead to the versions below
             yield str(path)
-    versions = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    yield from (str(folder / "bin" / "python") for folder in _newest_first(versions, minor))
+    yield from (str(folder / "bin" / "python") for folder in _newest_first(pyenv / "versions", minor))
     try:
         yield uv.run(
             ["python", "find", "--managed-python", "--no-python-downloads", "--no-project", minor], Path.cwd()

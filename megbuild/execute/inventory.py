@@ -9,27 +9,45 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
+from megbuild.execute.known import Known
 from megbuild.store.digests import digest_bytes, digest_file
 from megbuild.store.durable import place
 
 FORMAT = 1
-_Entry = tuple[int, int, int, str]
+Entry = tuple[int, int, int, str]
 """Size in bytes, modification time in ns, inode, and SHA-256 of the content, or of where a link leads."""
 
 
 class _Inventory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    files: dict[str, _Entry]
+    files: dict[str, Entry]
     format: int = FORMAT
 
 
-def take(folder: Path, to: Path) -> None:
-    """Write the inventory of what ``folder`` holds now to the file ``to``."""
-    files = {name: (*_seen(status), _digest(Path(folder, name))) for name, status in _walk(folder)}
+def take(folder: Path, known: Known | None = None) -> dict[str, Entry]:
+    """What ``folder`` holds now, by path; a file that is ``known`` is not read again, and one that is not is known then."""
+    seen = dict(_walk(folder))
+    unread = [name for name, status in seen.items() if known is None or known.get(status) is None]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # hashing lets go of the interpreter
+        read = dict(zip(unread, threads.map(lambda name: _digest(folder / name), unread), strict=True))
+    if known is not None:
+        for name, sha256 in read.items():
+            known.put(seen[name], sha256)
+    return {name: (*_seen(status), read.get(name) or _remembered(known, status)) for name, status in seen.items()}
+
+
+def write(files: dict[str, Entry], to: Path) -> None:
+    """Make it the inventory ``to``."""
     place(to, msgspec.msgpack.encode(_Inventory(files)), mode=0o444)
+
+
+def entry(path: Path) -> Entry:
+    """The line of one file."""
+    return (*_seen(path.lstat()), _digest(path))
 
 
 def changed(folder: Path, inventory: Path) -> list[str]:
@@ -55,7 +73,7 @@ def damaged(folder: Path, inventory: Path) -> list[str]:
     return sorted((known.keys() ^ now.keys()) | differing)
 
 
-def _read(inventory: Path) -> dict[str, _Entry] | None:
+def _read(inventory: Path) -> dict[str, Entry] | None:
     try:
         found = msgspec.msgpack.decode(inventory.read_bytes(), type=_Inventory)
     except ValueError:
@@ -75,6 +93,12 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     waiting.append(f"{name}/")
                 else:
                     yield name, entry.stat(follow_symlinks=False)
+
+
+def _remembered(known: Known | None, status: os.stat_result) -> str:
+    sha256 = known and known.get(status)
+    assert sha256, "what is not remembered was read"
+    return sha256
 
 
 def _seen(status: os.stat_result) -> tuple[int, int, int]:

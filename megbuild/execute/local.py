@@ -25,8 +25,9 @@ from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, refusal, write_by_hand
 from megbuild.execute.opened import Watched, declared
+from megbuild.execute.soundness import sound
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
-from megbuild.execute.toolchains import Installed, installed, provision, sound
+from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.undeclared import declared_at, undeclared
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
 from megbuild.graph.actions import Action

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from megbuild.errors import FAILED, MegbuildError, fail
@@ -52,14 +53,19 @@ def run(
     extra: Mapping[str, str] | None = None,
     line: Line | None = None,
     using: str = "",
+    cached: bool = False,
 ) -> str:
     """Run uv in ``folder`` and return its standard output; UvFailure when it does not succeed.
 
     ``line`` is given each line of its progress as it comes; ``using`` is another uv than :func:`program`. Without a network, what uv has in its cache is enough:
-    a run that cannot reach the index is repeated offline before it is called a failure.
+    a run that cannot reach the index is repeated offline before it is called a failure. ``cached`` asks uv's cache first, without the index: for
+    what is locked, whose hashes say that it is the same.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _DROPPED} | dict(extra or {})
     command = [using or program(), "--no-progress", "--color", "never", *arguments]
+    if cached:
+        with suppress(UvFailure):
+            return _once(command, folder, environment | {"UV_OFFLINE": "1"}, line)
     try:
         return _once(command, folder, environment, line)
     except UvFailure as failure:

@@ -72,6 +72,14 @@ def test_the_newest_of_pyenv_s_versions_is_taken(alone):
     assert interpreters.find("3.99") == str(alone / "pyenv/versions/3.99.10/bin/python")
 
 
+def test_pyenv_s_launchers_are_not_asked_as_its_versions_are(alone, monkeypatch):
+    shim = launcher(alone / "pyenv/shims/python3.99", f"touch {alone}/asked; exit 1")
+    monkeypatch.setattr("os.get_exec_path", lambda: [str(Path(shim).parent)])
+    answering(alone / "pyenv" / "versions" / "3.99.1" / "bin" / "python")
+    assert interpreters.find("3.99") == str(alone / "pyenv/versions/3.99.1/bin/python")
+    assert not (alone / "asked").exists()
+
+
 def test_none_is_one_error_with_three_ways_out(alone):
     said = []
     with pytest.raises(MegbuildError) as caught:

@@ -29,7 +29,7 @@ def taken(tmp_path: Path) -> Path:
     (folder / "link").symlink_to("lib/a.py")
     for path in (folder / "lib/a.py", folder / "b"):
         os.utime(path, (1000, 1000))
-    inventory.take(folder, tmp_path / "files")
+    inventory.write(inventory.take(folder), tmp_path / "files")
     return folder
 
 
