@@ -120,7 +120,7 @@ def test_hole_8_an_output_that_is_not_made_is_a_failure(small: Workspace) -> Non
         outcome = small.build()
         assert outcome.status == 1
         assert outcome.errors[0].startswith(
-            "//:scale#weights: the action ended well but did not make artifact/model.weights"
+            "//:scale#weights: MODELS.toml:4:1: the action ended well but did not make artifact/model.weights [MB403]"
         )
 
 

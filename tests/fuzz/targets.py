@@ -27,8 +27,9 @@ from megbuild.declare.labels import Label, Pattern, select
 from megbuild.declare.load import load
 from megbuild.errors import MegbuildError
 from megbuild.execute.failure import ActionFailed, limit_of, located, log_tail, refusal
-from megbuild.execute.undeclared import undeclared_read
+from megbuild.execute.undeclared import undeclared
 from megbuild.execute.zygote import Limits
+from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.resolve import resolve
 from megbuild.graph.sources import closure, written_line
 from megbuild.release import lock, verify
@@ -36,6 +37,7 @@ from megbuild.release.packages import packages as locked_packages
 from megbuild.rule import Rule
 from megbuild.store import noop
 from megbuild.store.content import ContentStore
+from megbuild.store.digests import digest_bytes
 from megbuild.store.parts import write_parts
 from megbuild.store.records import RecordStore
 from megbuild.store.state import _HEAD, _KINDS, State
@@ -313,6 +315,19 @@ def note(data: bytes, folder: Path) -> None:
 # what workers and strangers give
 
 
+TRAINING = Action(
+    "//p:net#tm",
+    "tm",
+    "",
+    "//p:net",
+    "toy",
+    (Leaf("in/source/p/net.py", digest_bytes(b""), "p/net.py"),),
+    (),
+    makes="tm",
+)
+"""An action that runs training code."""
+
+
 def answer(data: bytes, folder: Path) -> None:
     """What an action leaves for megbuild to read: measures, operations, a refusal and a log, parted by ``|--|``."""
     measures, operations, refused, log = (*data.split(b"|--|", 3), b"", b"", b"")[:4]
@@ -334,7 +349,7 @@ def answer(data: bytes, folder: Path) -> None:
     (folder / "log").write_bytes(log)
     tail = log_tail(folder / "log", folder, folder / "in/source")
     assert all(line.isprintable() for line in tail)
-    if found := undeclared_read(tail, "//p:net", folder):
+    if found := undeclared(tail, TRAINING, folder, folder / "staged"):
         assert found.message.isprintable()
     limit_of(tail, Limits(1))
 
