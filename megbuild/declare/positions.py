@@ -174,6 +174,9 @@ def _parts(node: Node) -> Iterator[tuple[str, Node]]:
         last_first.append(node)
     for node in last_first[-_DEEPEST:][::-1]:
         text = (node.text or b"").decode("utf-8", "replace")
+        if node.type == "bare_key":
+            yield text, node
+            continue
         try:
             yield next(iter(tomli.loads(f"{text} = 0"))), node
         except (tomli.TOMLDecodeError, StopIteration):

@@ -24,7 +24,7 @@ from megbuild.declare.models import InstalledRule
 from megbuild.errors import Location, MegbuildError, Problem
 from megbuild.rule import Option, Rule, Scalar
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9_.+\-]{1,50}")
+_SUFFIX = re.compile(r"\.[A-Za-z0-9_+\-][A-Za-z0-9_.+\-]{0,49}")
 _SHAPES: Mapping[str, Any] = {
     "consumes": str | tuple[str, ...],
     "requires": dict[str, dict[str, Scalar]],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
+import stat
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,8 @@ VARIABLE = "env:"
 """How a reference to a variable begins."""
 PUBLIC = bytes(range(32))
 """The key that is built into Lite for AES: whoever has Lite has it."""
+_LONGEST = 4096
+"""Bytes of a file with a key."""
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _SAID = b"megbuild commitment to a key, 1"
 _UNLIKE = 16
@@ -56,7 +59,12 @@ def _text(reference: str, root: Path, where: Where | None) -> tuple[str, str]:
         return os.environ[name].strip(), f"the variable {name}"
     path = root / Path(reference).expanduser()
     try:
-        if path.stat().st_mode & 0o077:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LONGEST:
+            raise fail(
+                "MB130", f"{reference} is no plain file with a key of 256 bits, 64 hexadecimal digits", _HINT, where
+            )
+        if status.st_mode & 0o077:
             raise fail("MB131", f"{reference} can be read by others than its owner", f"chmod 600 {reference}", where)
         return path.read_text("ascii").strip(), reference
     except OSError as error:

@@ -12,7 +12,7 @@ import tomli
 from megbuild.errors import Location, fail
 
 _BLOCK = 1 << 14
-LONGEST = 4 << 20
+LONGEST = 2 << 20
 """Bytes of a file that people write: two thousand models need one. What is longer was made to exhaust somebody."""
 
 

@@ -132,7 +132,8 @@ def refusal(path: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
         text = ""
     lines = [_printable(line) for line in text.split("\n")]
     parts = [line.partition("\t") for line in lines[1:] if line.strip()]
-    return lines[0].strip() or "refused, and did not say why", tuple((place, said) for place, _, said in parts)
+    sentence = " ".join(lines[0].split()) or "refused, and did not say why"
+    return sentence, tuple((place, said.replace("\t", " ")) for place, _, said in parts)
 
 
 def _printable(text: str) -> str:

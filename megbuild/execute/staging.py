@@ -23,6 +23,10 @@ from megbuild.store.digests import digest_file
 
 PRIVATE = ("home", "tmp")
 """Folders that an action may use as it likes; nothing in them is an output."""
+MOST_FILES = 10_000
+"""Files and folders that an action may leave: each one is stored, and synced, by itself."""
+_LONGEST_PATH, _LONGEST_NAME = 1000, 240
+"""Characters of an output's path, bytes of a name in it: a published name may have a model's before it."""
 REFUSAL = "out/refusal.txt"
 """Where a worker leaves the one sentence with which it refused."""
 
@@ -102,12 +106,13 @@ def collect(
     """Put what the action made into the store.
 
     :param sealed: the action could write to its own folders only, so its inputs need not be looked at.
-    :raises MegbuildError: MB403 for a declared output that is missing, MB404 for a file that it left beside its
+    :raises MegbuildError: MB610 without room for it, MB618 for an empty artifact, MB619 for too many files,
+        MB403 for a declared output that is missing, MB404 for a file that it left beside its
         outputs or that is no plain file, MB405 for an input that it changed or removed.
     """
     made: dict[str, Path] = {}
     kept: set[str] = set()
-    for path in sorted(_files(folder / "out" if sealed else folder)):
+    for path in sorted(_files(folder / "out" if sealed else folder, action.id)):
         inside = path.relative_to(folder).as_posix()
         top, _, rest = inside.partition("/")
         if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
@@ -116,6 +121,13 @@ def collect(
                     "MB404",
                     f"{action.id}: the action left {inside}, which is no plain file",
                     "write the content itself to out/",
+                    status=FAILED,
+                )
+            if not _can_be_kept(rest):
+                raise fail(
+                    "MB404",
+                    f"{action.id}: the action left a file with a name that cannot be kept: {rest!a:.200}",
+                    "use short names of printable characters",
                     status=FAILED,
                 )
             made[rest] = path
@@ -144,18 +156,44 @@ def collect(
         )
     wanted = [*(f"artifact/{name}" for name in action.artifact), *action.outputs]
     for output in wanted:
-        if not any(path == output or path.startswith(output + "/") for path in made):
+        folder_of = () if PurePosixPath(output).suffix else (path for path in made if path.startswith(output + "/"))
+        if output not in made and not any(folder_of):
             raise fail(
                 "MB403",
                 f"{action.id}: the action ended well but did not make {output}",
                 "the log shows what it did",
                 status=FAILED,
             )
+    sizes = {name: path.stat().st_size for name, path in made.items()}
+    if action.artifact and not sizes[f"artifact/{action.artifact[0]}"]:
+        raise fail(
+            "MB618",
+            f"{action.id}: the action ended well and made an empty {action.artifact[0]}",
+            "the log shows what it did",
+            status=FAILED,
+        )
+    if sum(sizes.values()) > content.room():  # holes of a file take no room until it is copied
+        message = f"{action.id}: the store has no room for the {sum(sizes.values()) / 1e6:.0f} MB that the action made"
+        raise fail("MB610", message, "free space on the disk of the cache", status=FAILED)
     return {name: content.put_file(path) for name, path in made.items()}
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _can_be_kept(name: str) -> bool:
+    """Whether records, releases and other machines can have a file of this name."""
+    return (
+        name.isprintable()
+        and len(name) <= _LONGEST_PATH
+        and all(len(p.encode()) <= _LONGEST_NAME for p in name.split("/"))
+    )
+
+
+def _files(folder: Path, action: str) -> Iterator[Path]:
+    count = 0
     for base, folders, names in os.walk(folder):
+        count += len(names) + len(folders)
+        if count > MOST_FILES:
+            message = f"{action}: the action left more than {MOST_FILES} files and folders"
+            raise fail("MB619", message, "pack what belongs together into one file", status=FAILED)
         yield from (Path(base, name) for name in names)
         yield from (Path(base, name) for name in folders if Path(base, name).is_symlink())
         if Path(base) == folder:

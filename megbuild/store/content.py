@@ -100,6 +100,12 @@ class ContentStore:
         found = stamp(to)  # getting its name has moved the time of the last change
         return placed._replace(ctime_ns=found.ctime_ns) if found else placed
 
+    def room(self) -> int:
+        """The bytes that can still be written where it lies."""
+        folder = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        told = os.statvfs(folder)
+        return told.f_bavail * told.f_frsize
+
     def all(self) -> Iterator[tuple[Path, int, float]]:
         """Every blob: where it lies (its name is its SHA-256), its size in bytes, and when it came."""
         for path in sorted(self._folder.glob("??/[!.]*")):

@@ -27,7 +27,7 @@ SHARED = 8
 """Models that may share a file before a change of it is taken to matter to all."""
 _MADE = {"out", "__pycache__"}
 """Folders that builds and Python make."""
-_MOST_FOLDERS = 200_000
+_MOST_FOLDERS = 100_000
 """Folders that one pattern looks into: beyond them it hangs, as one does that finds two links to their own folder."""
 _KEPT = 8 << 20
 """Bytes of contents that are kept in memory: what many models import is read once, and their own sources go."""

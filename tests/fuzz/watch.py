@@ -32,7 +32,8 @@ class _Watch:
         if self.folder is None:
             return
         if event in _NEVER:
-            self.note(event, arguments)
+            if arguments != (None,):  # ctypes looks into this very process
+                self.note(event, arguments)
         elif event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & _WRITES and not self.inside(path):
