@@ -1,4 +1,4 @@
-# ruff: noqa: PTH
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH115, PTH116, PTH208, PTH211 - the calls of the system are what it hands on
 """A file system that shows a folder and fails when it is told to: a disk, or a network's file system, as real as can be had.
 
     python failing.py FOLDER MOUNT_POINT ORDERS
