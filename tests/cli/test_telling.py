@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from megbuild.cli.guard import INTERRUPTED, guarded
 from megbuild.errors import FAILED, USAGE, MegbuildError, Problem, fail
 from megbuild.execute.report import Row
 from megbuild.graph.reasons import Reason
+
+ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def test_plain_lines(toy: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,19 +126,61 @@ def test_errors_are_told_in_lines(
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Signals are heard as before after the test, also where it was asked to end."""
+    before = {number: signal.getsignal(number) for number in ASKED}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", ASKED)
 def test_being_asked_to_end_is_an_interruption(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
-    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
+    signal.signal(number, signal.SIG_DFL)
+    assert guarded(lambda: signal.raise_signal(number) or 0) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted: what had finished is kept\n"
 
+
+@pytest.mark.usefixtures("handlers")
+def test_nobody_is_asked_to_end_afterwards() -> None:
+    before = [signal.getsignal(number) for number in ASKED]
+    assert guarded(lambda: 0) == 0
+    assert [signal.getsignal(number) for number in ASKED] == before
+
+
+TWICE = """
+import signal, sys, time
+from megbuild.cli.guard import guarded
+
+def work():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        print("went on", flush=True)
+        time.sleep(60)
+
+sys.exit(guarded(work))
+"""
+
+
+def test_who_asks_twice_is_not_kept_waiting() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (INTERRUPTED, "")
+    assert done.stderr == "interrupted again: the next build clears away what is left\n"
+
+
+def test_an_error_that_an_interruption_causes_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> int:
-        signal.raise_signal(number)
-        return 0
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("release unlocked lock")
 
-    if before[1] is signal.SIG_IGN and number is signal.SIGHUP:  # as under nohup: then it stays unheard
-        assert guarded(work) == 0
-    else:
-        assert guarded(work) == INTERRUPTED
-    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == before
+    assert guarded(work) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted: what had finished is kept\n"
 
 
 def test_what_is_ignored_stays_ignored() -> None:
