@@ -6,6 +6,7 @@ interpreter anew in the same box.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from megbuild.declare import sdks, secrets
 from megbuild.declare.models import Toolchain
@@ -28,7 +30,7 @@ from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision, sound
 from megbuild.execute.undeclared import undeclared_read
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
-from megbuild.graph.actions import Action
+from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
@@ -112,8 +114,8 @@ class Local:
         kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
         self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
-        modules = (path for path in now.staged if path.startswith("code/") and path.endswith(".py"))
-        code = {path: now.staged[path].sha256 for path in modules}
+        code = {path: digest.sha256 for path, digest in now.staged.items() if path.startswith("code/")}
+        first = _first(action, code)
         for last in (False, True):
             try:
                 with self.zygotes.taken(kind) as zygote:
@@ -125,7 +127,7 @@ class Local:
                     stage(action, now, self.content, folder, self._shared if sealed else None)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     environment |= _keys(action, self.root)
-                    return zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
+                    return zygote.run(folder.name, arguments, environment, code, log, limits_of(action), first)
             except Dead as death:
                 if self.zygotes.stopped:
                     return Ending(-signal.SIGKILL)
@@ -248,6 +250,19 @@ def _keys(action: Action, root: Path) -> dict[str, str]:
             raise Moved(reference)
         found[f"MEGBUILD_SECRET_{name}"] = key.hex()
     return found
+
+
+def _first(action: Action, code: Mapping[str, str]) -> dict[str, Any] | None:
+    """What a worker does before it looks at what it was given: see ``megbuild/worker/ready.py``."""
+    content = next(
+        (entry.content for entry in action.inputs if isinstance(entry, Leaf) and entry.kind == "request"), None
+    )
+    if not content:
+        return None
+    request = json.loads(content)
+    arguments = [request["worker"], request["function"]]
+    known = digest_bytes(json.dumps([arguments, sorted(code.items())]).encode()).sha256
+    return {"folder": "code", "module": "megbuild_worker.ready", "arguments": arguments, "code": known}
 
 
 def _base(action: Action, toolchain: Toolchain) -> dict[str, str]:

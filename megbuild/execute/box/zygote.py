@@ -20,11 +20,13 @@ from hashlib import sha256
 from types import CodeType
 from typing import Any
 
-from . import confine, kernel, landlock, root, warm
+from . import confine, kernel, landlock, root, stem, warm
 
 _ALIVE = b"+"
 """What an action's process says when it is confined, the last thing before the action itself."""
 _LARGEST = 1 << 18
+_KNOWN = 10_000
+"""Codes of which it is noted that they were seen."""
 
 
 def main(at_start: list[str]) -> None:
@@ -44,7 +46,9 @@ def main(at_start: list[str]) -> None:
     control.send(
         json.dumps({"box": told["box"], "why": told["why"], "cold": why, "landlock": landlock.version()}).encode()
     )
-    _Zygote(control, told, frozenset(modules), own, ready).serve()
+    served = _Zygote(control, told, frozenset(modules), own, ready)
+    served.serve()
+    served.end()
 
 
 def _preload(modules: list[str]) -> str:
@@ -87,6 +91,12 @@ class _Zygote:
         self.running: dict[int, _Action] = {}
         self.compiled: dict[tuple[str, str], CodeType] = {}
         self.namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self.imported: dict[str, CodeType] = {}
+        self.changed: dict[str, str | None] = {}
+        self.growing = True
+        self.stems: dict[str, stem.Stem | None] = {}
+        self.tried: set[str] = set()
+        self.hearing: dict[int, str] = {}
         self.poll = select.poll()
 
     def serve(self) -> None:
@@ -98,7 +108,9 @@ class _Zygote:
                     message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2)
                     if not message:
                         return
-                    self._start(json.loads(message), *descriptors)
+                    self._take(message, *descriptors)
+                elif descriptor in self.hearing:
+                    self._hear(descriptor)
                 elif descriptor in self.running:
                     action = self.running[descriptor]
                     if descriptor == action.ended:
@@ -106,6 +118,86 @@ class _Zygote:
                     else:  # megbuild has closed its side
                         self.poll.unregister(descriptor)
                         action.kill()
+
+    def end(self) -> None:
+        """End the stems, so that what they have used is counted as used by this process, and this process."""
+        for grown in self.stems.values():
+            if grown:
+                grown.end()
+        os._exit(0)
+
+    def _take(self, message: bytes, log: int, answer: int) -> None:
+        """Start an action, or have a stem start it."""
+        request = json.loads(message)
+        grown = self._stem_of(request)
+        if grown and grown.serves(request["name"]) and grown.give(message, log, answer):
+            os.close(log)
+            os.close(answer)
+            return
+        self._start(request, log, answer)
+
+    def _stem_of(self, request: dict[str, Any]) -> stem.Stem | None:
+        """The stem of an action's code; the second action of the same code lets it grow, since many have one action."""
+        first = request.get("first")
+        if not (first and self.boxed and self.ready and self.growing):
+            return None
+        code = first["code"]
+        if code not in self.stems:
+            if len(self.stems) < _KNOWN:
+                self.stems[code] = None
+            return None
+        if self.stems[code] is None and code not in self.tried and len(self.tried) < stem.MOST:
+            self.tried.add(code)
+            self._grow(code, request)
+        return self.stems[code]
+
+    def _grow(self, code: str, request: dict[str, Any]) -> None:
+        first = request["first"]
+        files = stem.texts(f"{root.ACTIONS}/{request['name']}", request["code"])
+        if files is None:
+            return
+        compiled = self._compiled(request)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kernel.flush()
+        try:
+            process = os.fork()
+        except OSError:
+            return
+        if process:
+            theirs.close()
+            self.stems[code] = stem.Stem(process, ours)
+            self.hearing[ours.fileno()] = code
+            self.poll.register(ours, select.POLLIN)
+            return
+        status = 1
+        try:
+            self._be_the_stem(theirs, files, compiled, first)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _be_the_stem(
+        self, control: socket.socket, files: dict[str, bytes], compiled: dict[str, CodeType], first: dict[str, Any]
+    ) -> None:
+        """In the forked process: a zygote with more in memory, from which nothing grows."""
+        for held in (self.control, *(action.answer for action in self.running.values())):
+            held.detach()  # its descriptor is closed with all others
+        self.control, self.namespace, self.changed = stem.become(
+            control, self.namespace, files, compiled, first, self.own
+        )
+        self.imported, self.own, self.growing = compiled, [], False
+        self.stems, self.hearing, self.running = {}, {}, {}
+        self.poll = select.poll()
+        self.serve()
+
+    def _hear(self, descriptor: int) -> None:
+        """A stem is ready, or gone."""
+        code = self.hearing[descriptor]
+        grown = self.stems[code]
+        if grown and not grown.hear():
+            self.poll.unregister(descriptor)
+            del self.hearing[descriptor]
+            self.stems[code] = None
 
     def _start(self, request: dict[str, Any], log: int, answer: int) -> None:
         with_megbuild = socket.socket(fileno=answer)
@@ -186,6 +278,8 @@ class _Zygote:
         if not (self.boxed and self.ready):
             return found
         for path, digest in request["code"].items():
+            if not path.endswith(".py"):
+                continue
             place = f"{root.WORK}/{path}"
             if (place, digest) not in self.compiled:
                 with open(f"{root.ACTIONS}/{request['name']}/{path}", "rb") as file:
@@ -250,9 +344,15 @@ class _Zygote:
             os.execve(command[0], command, environment)
         os.environ.clear()
         os.environ.update(environment)
+        for variable, value in self.changed.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
         for name in self.own:
             del sys.modules[name]
-        warm.use(compiled)
+        if not self.imported:
+            warm.use(compiled)
         return warm.run(arguments, compiled)
 
 
