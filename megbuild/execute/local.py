@@ -22,6 +22,7 @@ from typing import Any
 
 from megbuild.declare import sdks, secrets
 from megbuild.declare.models import Toolchain
+from megbuild.declare.rules import builtin_rules_folder
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
@@ -41,6 +42,8 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
+OWN = (f"{Path(__file__).resolve().parents[1]}/", f"{builtin_rules_folder()}/")
+"""Where megbuild's own code lies."""
 SHARED, GONE = ".shared", ".gone"
 """Beside the staged folders: code that they share by links, and those that are being deleted."""
 _LONGEST_NAME = 150
@@ -253,10 +256,16 @@ def _keys(action: Action, root: Path) -> dict[str, str]:
 
 
 def _first(action: Action, code: Mapping[str, str]) -> dict[str, Any] | None:
-    """What a worker does before it looks at what it was given: see ``megbuild/worker/ready.py``."""
-    content = next(
-        (entry.content for entry in action.inputs if isinstance(entry, Leaf) and entry.kind == "request"), None
-    )
+    """What a worker does before it looks at what it was given: see ``megbuild/worker/ready.py``.
+
+    None where a part of the code is not megbuild's own: what a workspace brings is imported in the action's own box.
+    """
+    content = b""
+    for entry in action.inputs:
+        if isinstance(entry, Leaf) and entry.kind == "request":
+            content = entry.content or b""
+        elif entry.path.startswith("code/") and not (isinstance(entry, Leaf) and entry.origin.startswith(OWN)):
+            return None
     if not content:
         return None
     request = json.loads(content)

@@ -100,6 +100,9 @@ class Zygote:
     box: Box = Box("", "", "")
     running: int = 0
     used: float = 0.0
+    grown: int = 0
+    """How many actions came from a stem."""
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _process: subprocess.Popen[bytes] | None = None
     _control: socket.socket | None = None
 
@@ -167,6 +170,8 @@ class Zygote:
         told = json.loads(answer)
         if "failed" in told:
             raise Dead(f"the box cannot be made: {told['failed']}")
+        with self._counting:
+            self.grown += told["grown"]
         status, sealed = os.waitstatus_to_exitcode(told["status"]), self.box.confined == NAMESPACES
         return Ending(status, limit, told["cpu"], told["memory"], sealed)
 

@@ -10,13 +10,14 @@ import random
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from . import load
 
 MODULES = {"train": "train", "expect": "expect", "measure": "measure"}
 """The module that drives a function of the worker; ``make`` drives all others."""
 
-_ready: dict[tuple[str, str, str], tuple[ModuleType, ModuleType]] = {}
+_ready: dict[tuple[str, str, str], tuple[ModuleType, ModuleType, Any]] = {}
 
 
 def ready(folder: str, worker: str, function: str) -> tuple[ModuleType, ModuleType]:
@@ -24,9 +25,12 @@ def ready(folder: str, worker: str, function: str) -> tuple[ModuleType, ModuleTy
 
     :param folder: the staged folder, absolute.
     """
+    import numpy
+
     known = (folder, worker, function)
     if known not in _ready:
-        _same_every_time()
+        random.seed(0)
+        numpy.random.seed(0)
         code = Path(folder, "code")
         for place in sorted((code / "toolchains").glob("*/")):
             sys.path.append(str(place))
@@ -34,12 +38,7 @@ def ready(folder: str, worker: str, function: str) -> tuple[ModuleType, ModuleTy
         rule = load.load(Path(folder, worker))
         for name in getattr(rule, "AHEAD", {}).get(function, ()):
             importlib.import_module(name)
-        _ready[known] = driver, rule
-    return _ready[known]
-
-
-def _same_every_time() -> None:
-    import numpy
-
-    random.seed(0)
-    numpy.random.seed(0)
+        _ready[known] = driver, rule, random.getstate()
+    driver, rule, drawn = _ready[known]
+    random.setstate(drawn)  # Python seeds it anew in a forked process
+    return driver, rule

@@ -254,6 +254,7 @@ class _Zygote:
             os.close(action.leash)
         said = os.read(action.alive, 4096)
         told: dict[str, Any] = {"status": status, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024}
+        told["grown"] = not self.growing
         if not said.startswith(_ALIVE) and not action.killed:
             told = {
                 "failed": said.decode(errors="replace") or f"its process ended with {status} before it was confined"
