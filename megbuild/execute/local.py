@@ -6,6 +6,7 @@ interpreter anew in the same box.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from megbuild.declare import sdks, secrets
 from megbuild.declare.models import Toolchain
+from megbuild.declare.rules import builtin_rules_folder
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
@@ -30,7 +33,7 @@ from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.undeclared import declared_at, undeclared
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
-from megbuild.graph.actions import Action
+from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
@@ -41,6 +44,8 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
+OWN = (f"{Path(__file__).resolve().parents[1]}/", f"{builtin_rules_folder()}/")
+"""Where megbuild's own code lies."""
 SHARED, GONE = ".shared", ".gone"
 """Beside the staged folders: code that they share by links, and those that are being deleted."""
 _LONGEST_NAME = 150
@@ -113,8 +118,8 @@ class Local:
         kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
         self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
-        modules = (path for path in now.staged if path.startswith("code/") and path.endswith(".py"))
-        code = {path: now.staged[path].sha256 for path in modules}
+        code = {path: digest.sha256 for path, digest in now.staged.items() if path.startswith("code/")}
+        first = _first(action, code)
         for last in (False, True):
             try:
                 with self.zygotes.taken(kind) as zygote:
@@ -128,7 +133,7 @@ class Local:
                     environment |= _keys(action, self.root)
                     watched = Watched(folder, declared(action))
                     try:
-                        ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
+                        ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action), first)
                     finally:
                         unread = watched.unread()
                     return replace(ending, unread=unread)
@@ -273,6 +278,25 @@ def _keys(action: Action, root: Path) -> dict[str, str]:
             raise Moved(reference)
         found[f"MEGBUILD_SECRET_{name}"] = key.hex()
     return found
+
+
+def _first(action: Action, code: Mapping[str, str]) -> dict[str, Any] | None:
+    """What a worker does before it looks at what it was given: see ``megbuild/worker/ready.py``.
+
+    None where a part of the code is not megbuild's own: what a workspace brings is imported in the action's own box.
+    """
+    content = b""
+    for entry in action.inputs:
+        if isinstance(entry, Leaf) and entry.kind == "request":
+            content = entry.content or b""
+        elif entry.path.startswith("code/") and not (isinstance(entry, Leaf) and entry.origin.startswith(OWN)):
+            return None
+    if not content:
+        return None
+    request = json.loads(content)
+    arguments = [request["worker"], request["function"]]
+    known = digest_bytes(json.dumps([arguments, sorted(code.items())]).encode()).sha256
+    return {"folder": "code", "module": "megbuild_worker.ready", "arguments": arguments, "code": known}
 
 
 def _base(action: Action, toolchain: Toolchain) -> dict[str, str]:

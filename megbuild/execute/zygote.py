@@ -31,6 +31,8 @@ _START = 180.0
 """Seconds for an SDK's import on a busy machine."""
 _KILL = 20.0
 """Seconds within which the kernel has ended everything in a box."""
+_GOODBYE = 0.5
+"""Seconds that an idle zygote is given to end by itself."""
 _LOOK = 0.25
 """Seconds between looks at what an action uses."""
 _ROOM = 1 << 30
@@ -111,6 +113,9 @@ class Zygote:
     box: Box = Box("", "", "")
     running: int = 0
     used: float = 0.0
+    grown: int = 0
+    """How many actions came from a stem."""
+    _counting: threading.Lock = field(default_factory=threading.Lock)
     _process: subprocess.Popen[bytes] | None = None
     _control: socket.socket | None = None
 
@@ -160,19 +165,22 @@ class Zygote:
 
     def run(
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: Mapping[str, str], log: Path, limits: Limits,
+        first: Mapping[str, Any] | None = None,
     ) -> Ending:  # fmt: skip
         """Run an action to its end in its staged folder ``name``; output and errors go to ``log``.
 
-        :param code: the staged Python modules with their SHA-256.
+        :param code: the staged files of code with their SHA-256.
+        :param first: what all actions of this code do first (``folder``, ``module`` and ``arguments`` of the function that does it),
+            and in ``code`` what stands for all of that: a stem may do it for them once.
         :param limits: when one of them is hit, the action and all it started are killed.
         :raises Dead: when the zygote dies, or the box cannot be made.
         """
         request: dict[str, Any] = {"name": name, "arguments": list(arguments), "flags": self.kind.flags}
         request["limits"] = limits.in_kernel()
-        request |= {"environment": dict(environment), "code": dict(code)}
+        request |= {"environment": dict(environment), "code": dict(code), "first": first}
         message = json.dumps(request).encode()
         if len(message) > _LARGEST:
-            message = json.dumps({**request, "code": {}}).encode()
+            message = json.dumps({**request, "code": {}, "first": None}).encode()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, open(log, "ab") as output:
             with theirs:
@@ -193,11 +201,18 @@ class Zygote:
             raise Dead(f"the box cannot be made: {told['failed']}")
         if told.get("stopped"):
             limit = "was stopped by a signal, and nobody can continue it"
+        with self._counting:
+            self.grown += told["grown"]
         status, sealed = os.waitstatus_to_exitcode(told["status"]), self.box.confined == NAMESPACES
         return Ending(status, limit, told["cpu"], told["memory"], sealed)
 
     def stop(self) -> None:
         """End it with everything below it; when this returns all of that is gone."""
+        if self._control and not self.running:
+            self._control.close()  # it has nothing to do, and ends by itself
+            if self._process:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_GOODBYE)
         if self._process:
             assert self._process.stdin
             with suppress(ProcessLookupError):

@@ -81,10 +81,8 @@ def worker_code(
     roots = ("code", *(staged for staged in places if staged != own))
     known = _identity(entries, roots, {path: files.digest(real) for path, real in there.items()})
     if known not in remembered:
-        remembered[known] = tuple(
-            sources.reached(
-                entries, roots, there.__contains__, lambda path: files.text(there[path]) if path in there else None
-            )
+        remembered[known] = sources.reached(
+            entries, roots, there.__contains__, lambda path: files.text(there[path]) if path in there else None
         )
     modules = remembered[known]
     data = {path for path in there if not path.endswith(".py")}

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -30,6 +32,17 @@ class SourceFile(Struct, frozen=True):
     written: str
 
 
+class _Imports(NamedTuple):
+    """The modules that a text imports, each with the number of dots before its name, and those that ``__all__`` lists."""
+
+    modules: tuple[tuple[int, tuple[str, ...]], ...]
+    exported: tuple[str, ...]
+
+
+_KEPT = 256
+"""Texts whose meaning is remembered: modules that many models or rules import are parsed once."""
+
+
 def closure(entry: str, exists: Exists, text: Text, *, meaning: bool = True) -> tuple[SourceFile, ...]:
     """Every file of the workspace that ``entry`` imports, directly or not, sorted by path.
 
@@ -40,28 +53,27 @@ def closure(entry: str, exists: Exists, text: Text, *, meaning: bool = True) -> 
     :param text: the text of a workspace-relative file.
     :raises MegbuildError: MB210 for a file that is not valid Python.
     """
-    trees = reached([entry], (str(PurePosixPath(entry).parent), "."), exists, text)
-    written = {path: text(path) or "" for path in trees}
+    paths = reached([entry], (str(PurePosixPath(entry).parent), "."), exists, text)
+    written = {path: text(path) or "" for path in paths}
     return tuple(
-        SourceFile(path, canonical(trees[path], written[path]) if meaning else written[path], written[path])
-        for path in sorted(trees)
+        SourceFile(path, _meant(written[path]) if meaning else written[path], written[path]) for path in sorted(paths)
     )
 
 
-def reached(entries: Iterable[str], roots: tuple[str, ...], exists: Exists, text: Text) -> dict[str, ast.Module]:
-    """The syntax trees of the modules that ``entries`` import, directly or not, and of the entries, by path.
+def reached(entries: Iterable[str], roots: tuple[str, ...], exists: Exists, text: Text) -> tuple[str, ...]:
+    """The modules that ``entries`` import, directly or not, and the entries: paths, in the order in which they are met.
 
     :param roots: the folders in which absolute imports are looked up, in this order.
     :raises MegbuildError: MB210 for a file that is not valid Python.
     """
-    found: dict[str, ast.Module] = {}
+    found: dict[str, None] = {}
     waiting = list(entries)
     while waiting:
         path = waiting.pop()
         if path not in found:
-            found[path] = _parse(path, text(path) or "")
-            waiting += _imports(found[path], path, roots, exists)
-    return found
+            found[path] = None
+            waiting += _imports(_parse(path, text(path) or ""), path, roots, exists)
+    return tuple(found)
 
 
 def canonical(tree: ast.Module, written: str) -> str:
@@ -72,6 +84,11 @@ def canonical(tree: ast.Module, written: str) -> str:
     except (Unprintable, SyntaxError, RecursionError):
         return written
     return text if same and _is_utf8(written) else written
+
+
+@lru_cache(_KEPT)
+def _meant(written: str) -> str:
+    return canonical(_tree(written), written)
 
 
 def _is_utf8(written: str) -> bool:
@@ -99,10 +116,10 @@ def written_line(written: str, line: int) -> int:
     return best[1]
 
 
-def _parse(path: str, text: str) -> ast.Module:
+def _parse(path: str, text: str) -> _Imports:
     hint = "training code must parse before it can be staged"
     try:
-        return _tree(text)
+        return _read(text)
     except SyntaxError as error:
         where = Location(path, error.lineno or 0, error.offset or 0)
         raise fail("MB210", f"not valid Python: {error.msg}", hint, where) from None
@@ -114,26 +131,45 @@ def _tree(text: str) -> ast.Module:
     return ast.parse(text.removeprefix("\ufeff"))
 
 
-def _imports(tree: ast.Module, path: str, roots: tuple[str, ...], exists: Exists) -> Iterator[str]:
+@lru_cache(_KEPT)
+def _read(text: str) -> _Imports:
+    """What a module's text says of imports, wherever it lies."""
+    tree = _tree(text)
+    modules: list[tuple[int, tuple[str, ...]]] = []
+    for node in _statements(tree.body):
+        if isinstance(node, ast.Import):
+            modules += [(0, tuple(alias.name.split("."))) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = tuple(node.module.split(".")) if node.module else ()
+            modules += [(node.level, parts), *((node.level, (*parts, alias.name)) for alias in node.names)]
+    return _Imports(tuple(dict.fromkeys(modules)), tuple(_exported(tree)))
+
+
+def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a block and of the blocks in it. Expressions, most of a tree, hold none."""
+    waiting = list(body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in ("body", "orelse", "finalbody"):
+            waiting += getattr(node, name, ())
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            waiting += part.body
+
+
+def _imports(found: _Imports, path: str, roots: tuple[str, ...], exists: Exists) -> Iterator[str]:
     """The workspace files that the statements of one module import."""
     if PurePosixPath(path).name == "__init__.py":
-        for name in _exported(tree):  # `from package import *` imports the modules among them
-            yield from _module([name], (str(PurePosixPath(path).parent),), exists)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _module(alias.name.split("."), roots, exists)
-        elif isinstance(node, ast.ImportFrom):
-            parts = node.module.split(".") if node.module else []
-            bases = roots
-            if node.level:
-                folder = PurePosixPath(path).parent
-                for _ in range(node.level - 1):
-                    folder = folder.parent
-                bases = (str(folder),)
-            yield from _module(parts, bases, exists)
-            for alias in node.names:
-                yield from _module([*parts, alias.name], bases, exists)
+        for name in found.exported:  # `from package import *` imports the modules among them
+            yield from _module((name,), (str(PurePosixPath(path).parent),), exists)
+    for level, parts in found.modules:
+        bases = roots
+        if level:
+            folder = PurePosixPath(path).parent
+            for _ in range(level - 1):
+                folder = folder.parent
+            bases = (str(folder),)
+        yield from _module(parts, bases, exists)
 
 
 def _exported(tree: ast.Module) -> Iterator[str]:
@@ -146,17 +182,16 @@ def _exported(tree: ast.Module) -> Iterator[str]:
                     yield part.value
 
 
-def _module(parts: list[str], bases: tuple[str, ...], exists: Exists) -> Iterator[str]:
+def _module(parts: tuple[str, ...], bases: tuple[str, ...], exists: Exists) -> Iterator[str]:
     """The files of module ``a.b.c`` under the first base that has any of them: the packages on the way and the module."""
     for base in bases:
+        folder = "" if base == "." else f"{base}/"
         files = []
         for depth in range(1, len(parts) + 1):
-            stem = PurePosixPath(base, *parts[:depth])
-            files += [
-                str(name) for name in (stem / "__init__.py", stem.with_name(stem.name + ".py")) if exists(str(name))
-            ]
-        if not parts and exists(str(PurePosixPath(base, "__init__.py"))):
-            files = [str(PurePosixPath(base, "__init__.py"))]
+            stem = folder + "/".join(parts[:depth])
+            files += [name for name in (f"{stem}/__init__.py", f"{stem}.py") if exists(name)]
+        if not parts and exists(f"{folder}__init__.py"):
+            files = [f"{folder}__init__.py"]
         if files:
             yield from files
             return

@@ -8,9 +8,7 @@ the tool or of the user's code, with its traceback on stderr.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
-import random
 import re
 import signal
 import sys
@@ -19,8 +17,6 @@ from pathlib import Path
 from types import TracebackType
 
 REFUSED = 3
-MODULES = {"train": "train", "expect": "expect", "measure": "measure"}
-"""The module that drives a function of the worker; ``make`` drives all others."""
 PR_SET_PDEATHSIG = 1
 """Linux's number of the request."""
 
@@ -28,18 +24,15 @@ PR_SET_PDEATHSIG = 1
 def main(request: str) -> int:
     """Runs one request and returns the exit status."""
     from megbuild_worker import job as jobs
-    from megbuild_worker import load
+    from megbuild_worker import ready
 
-    _same_every_time()
     job = jobs.read(Path(request))
-    for folder in sorted((job.folder / "code" / "toolchains").glob("*/")):
-        sys.path.append(str(folder))
     try:
         for paths in job.outputs.values():
             for path in paths:
                 path.parent.mkdir(parents=True, exist_ok=True)
-        driver = importlib.import_module(f"megbuild_worker.{MODULES.get(job.function, 'make')}")
-        driver.do(load.load(job.folder / job.worker), job)
+        driver, rule = ready.ready(str(job.folder), job.worker, job.function)
+        driver.do(rule, job)
     except jobs.Refusal as refusal:
         lines = [_plain(refusal.message), *(f"{place}\t{_plain(text)}" for place, text in refusal.troubles)]
         (job.folder / "out" / "refusal.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -60,13 +53,6 @@ def _plain(text: str) -> str:
 def _end_with_the_build() -> None:
     """Asks the kernel to end this process when the build that started it dies: it would write into the next one's."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _same_every_time() -> None:
-    import numpy
-
-    random.seed(0)
-    numpy.random.seed(0)
 
 
 def _from_user_code(trace: TracebackType | None, folder: Path) -> TracebackType | None:

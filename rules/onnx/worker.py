@@ -13,6 +13,9 @@ import onnx.shape_inference
 from megbuild_worker import names, samples, traced
 from megbuild_worker.job import Description, Job, Refusal
 
+AHEAD = {"build": ("conversion", "lowering.to_onnx")}
+"""What functions import by themselves, and what can be imported in advance for that."""
+
 
 def build(job: Job) -> None:
     """Converts, names and checks the model; parameters of a QAT network go to ``quant_params.json`` beside it."""

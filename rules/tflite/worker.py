@@ -13,6 +13,9 @@ from megbuild_worker.job import Description, Job, Refusal, Tensor
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
+AHEAD = {"build": ("conversion", "lowering.quantised_tflite", "lowering.tflite_file", "lowering.to_tflite")}
+"""What functions import by themselves, and what can be imported in advance for that."""
+
 
 def build(job: Job) -> None:
     """Converts under the declared names; parameters of a QAT network go to ``quant_params.json`` beside the file."""

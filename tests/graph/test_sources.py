@@ -196,3 +196,42 @@ def test_a_line_of_a_traceback_is_found_again(tmp_path: Path) -> None:
 def test_a_file_staged_as_it_is_keeps_its_lines() -> None:
     text = "# coding: latin-1\n\nx = 1\n"
     assert written_line(text, 3) == 3
+
+
+def test_a_module_that_many_import_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cold build of many models is mostly waiting for this otherwise."""
+    files = {f"m{number}.py": f"import shared\nX = {number}\n" for number in range(5)}
+    files["shared.py"] = "def all_need_this():\n    return 'parsed once'\n"
+    parsed: list[str] = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda text: parsed.append(text) or parse(text))  # type: ignore[func-returns-value]
+    texts = {read(files, f"m{number}.py")["shared.py"].text for number in range(5)}
+    assert len(texts) == 1
+    assert sum("all_need_this" in text for text in parsed) == 3  # for its imports, its canonical form, and the proof
+
+
+def test_imports_are_found_in_every_kind_of_block() -> None:
+    text = """
+def f():
+    class C:
+        async def g(self):
+            with x:
+                for y in z:
+                    import a
+                else:
+                    import b
+            try:
+                import c
+            except E:
+                import d
+            else:
+                import e
+            finally:
+                while 1:
+                    if x:
+                        pass
+                    elif y:
+                        import f
+"""
+    files = {"m.py": text, **{f"{name}.py": "" for name in "abcdef"}}
+    assert set(read(files, "m.py")) == set(files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.machinery
 import os
 import sys
@@ -11,17 +12,19 @@ from types import CodeType, ModuleType
 from typing import Any
 
 
-def clash(names: Iterable[str], work: str) -> str:
+def clash(names: Iterable[str], work: str, *, toolchains: bool = True) -> str:
     """A name among modules imported in advance that the staged code uses for a module of its own; '' without one.
 
     A new interpreter would import the staged one. The caller starts one then.
+
+    :param toolchains: whether to look at the toolchain's modules, too, and not at the training code alone.
     """
     taken = set(names)
     folders = [f"{work}/in/source"]
     shared = f"{work}/code/toolchains"
     for folder, _, _ in os.walk(folders[0]):
         folders.append(folder)
-    if os.path.isdir(shared):
+    if toolchains and os.path.isdir(shared):
         folders += [f"{shared}/{name}" for name in os.listdir(shared)]
     for folder in folders:
         for entry in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -38,6 +41,15 @@ def use(compiled: Mapping[str, CodeType]) -> None:
         return compiled.get(loader.path) or original(loader, name)
 
     importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
+
+
+def begin(first: Mapping[str, Any], work: str) -> None:
+    """Do what all programs of some staged code do first: call the function that has the name of the module that it is in."""
+    sys.path.insert(0, f"{work}/{first['folder']}")
+    importlib.import_module(first["module"].partition(".")[0])
+    del sys.path[0]
+    module = importlib.import_module(first["module"])
+    getattr(module, first["module"].rpartition(".")[2])(work, *first["arguments"])
 
 
 def run(arguments: Sequence[str], compiled: Mapping[str, CodeType]) -> int:

@@ -21,13 +21,15 @@ from hashlib import sha256
 from types import CodeType
 from typing import Any
 
-from . import calls, confine, kernel, landlock, root, warm
+from . import calls, confine, kernel, landlock, root, stem, warm
 
 _ALIVE = b"+"
 """What an action's process says when it is confined, the last thing before the action itself."""
 _LARGEST = 1 << 18
 _LOOK = 1.0
 """Seconds between looks for actions that have stopped; one that has at two looks is ended."""
+_KNOWN = 10_000
+"""Codes of which it is noted that they were seen."""
 
 
 def main(at_start: list[str]) -> None:
@@ -47,7 +49,9 @@ def main(at_start: list[str]) -> None:
     lacks = [] if landlock.version() or told["box"] == "nothing" else ["Landlock"]
     lacks += [] if calls.available() else ["a filter of system calls"]
     control.send(json.dumps({"box": told["box"], "why": told["why"], "cold": why, "lacks": lacks}).encode())
-    _Zygote(control, told, frozenset(modules), own, ready).serve()
+    served = _Zygote(control, told, frozenset(modules), own, ready)
+    served.serve()
+    served.end()
 
 
 def _preload(modules: list[str]) -> str:
@@ -91,6 +95,12 @@ class _Zygote:
         self.running: dict[int, _Action] = {}
         self.compiled: dict[tuple[str, str], CodeType] = {}
         self.namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self.imported: dict[str, CodeType] = {}
+        self.changed: dict[str, str | None] = {}
+        self.growing = True
+        self.stems: dict[str, stem.Stem | None] = {}
+        self.tried: set[str] = set()
+        self.hearing: dict[int, str] = {}
         self.poll = select.poll()
         self.looked = 0.0
 
@@ -103,7 +113,9 @@ class _Zygote:
                     message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2, socket.MSG_CMSG_CLOEXEC)
                     if not message:
                         return
-                    self._start(json.loads(message), *descriptors)
+                    self._take(message, *descriptors)
+                elif descriptor in self.hearing:
+                    self._hear(descriptor)
                 elif descriptor in self.running:
                     action = self.running[descriptor]
                     if descriptor == action.ended:
@@ -122,6 +134,86 @@ class _Zygote:
             action.stopped = action.stopped + 1 if stopped else 0
             if action.stopped == 2:
                 action.kill()
+
+    def end(self) -> None:
+        """End the stems, so that what they have used is counted as used by this process, and this process."""
+        for grown in self.stems.values():
+            if grown:
+                grown.end()
+        os._exit(0)
+
+    def _take(self, message: bytes, log: int, answer: int) -> None:
+        """Start an action, or have a stem start it."""
+        request = json.loads(message)
+        grown = self._stem_of(request)
+        if grown and grown.serves(request["name"]) and grown.give(message, log, answer):
+            os.close(log)
+            os.close(answer)
+            return
+        self._start(request, log, answer)
+
+    def _stem_of(self, request: dict[str, Any]) -> stem.Stem | None:
+        """The stem of an action's code; the second action of the same code lets it grow, since many have one action."""
+        first = request.get("first")
+        if not (first and self.boxed and self.ready and self.growing):
+            return None
+        code = first["code"]
+        if code not in self.stems:
+            if len(self.stems) < _KNOWN:
+                self.stems[code] = None
+            return None
+        if self.stems[code] is None and code not in self.tried and len(self.tried) < stem.MOST:
+            self.tried.add(code)
+            self._grow(code, request)
+        return self.stems[code]
+
+    def _grow(self, code: str, request: dict[str, Any]) -> None:
+        first = request["first"]
+        files = stem.texts(f"{root.ACTIONS}/{request['name']}", request["code"])
+        if files is None:
+            return
+        compiled = self._compiled(request)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kernel.flush()
+        try:
+            process = os.fork()
+        except OSError:
+            return
+        if process:
+            theirs.close()
+            self.stems[code] = stem.Stem(process, ours)
+            self.hearing[ours.fileno()] = code
+            self.poll.register(ours, select.POLLIN)
+            return
+        status = 1
+        try:
+            self._be_the_stem(theirs, files, compiled, first)
+            status = 0
+        finally:
+            os._exit(status)
+
+    def _be_the_stem(
+        self, control: socket.socket, files: dict[str, bytes], compiled: dict[str, CodeType], first: dict[str, Any]
+    ) -> None:
+        """In the forked process: a zygote with more in memory, from which nothing grows."""
+        for held in (self.control, *(action.answer for action in self.running.values())):
+            held.detach()  # its descriptor is closed with all others
+        self.control, self.namespace, self.changed = stem.become(
+            control, self.namespace, files, compiled, first, self.own
+        )
+        self.imported, self.own, self.growing = compiled, [], False
+        self.stems, self.hearing, self.running = {}, {}, {}
+        self.poll = select.poll()
+        self.serve()
+
+    def _hear(self, descriptor: int) -> None:
+        """A stem is ready, or gone."""
+        code = self.hearing[descriptor]
+        grown = self.stems[code]
+        if grown and not grown.hear():
+            self.poll.unregister(descriptor)
+            del self.hearing[descriptor]
+            self.stems[code] = None
 
     def _start(self, request: dict[str, Any], log: int, answer: int) -> None:
         with_megbuild = socket.socket(fileno=answer)
@@ -179,6 +271,7 @@ class _Zygote:
         said = os.read(action.alive, 4096)
         told: dict[str, Any] = {"status": status, "cpu": used.ru_utime + used.ru_stime, "memory": used.ru_maxrss * 1024}
         told["stopped"] = action.stopped > 1
+        told["grown"] = not self.growing
         if not said.startswith(_ALIVE) and not action.killed:
             told = {
                 "failed": said.decode(errors="replace") or f"its process ended with {status} before it was confined"
@@ -203,6 +296,8 @@ class _Zygote:
         if not (self.boxed and self.ready):
             return found
         for path, digest in request["code"].items():
+            if not path.endswith(".py"):
+                continue
             place = f"{root.WORK}/{path}"
             if (place, digest) not in self.compiled:
                 with open(f"{root.ACTIONS}/{request['name']}/{path}", "rb") as file:
@@ -267,9 +362,15 @@ class _Zygote:
             os.execve(command[0], command, environment)
         os.environ.clear()
         os.environ.update(environment)
+        for variable, value in self.changed.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
         for name in self.own:
             del sys.modules[name]
-        warm.use(compiled)
+        if not self.imported:
+            warm.use(compiled)
         return warm.run(arguments, compiled)
 
 
