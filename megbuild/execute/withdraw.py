@@ -23,7 +23,7 @@ def withdraw(memory: Memory, declared: Collection[str], asked: Sequence[Pattern]
     """
     table = memory.state.published
     models = [model for model in table.names() if any(p.covers(Label.parse(model).package) for p in asked)]
-    gone = {label for model in models for label in table.part(model) if label not in declared}
+    gone = {label for model in models for label in table.look(model) if label not in declared}
     for label in sorted(label for label in gone if any(p.matches(Label.parse(label)) for p in asked)):
         files = memory.published(label)
         ours = [path for path, published in files.items() if _untouched(memory.root / path, published)]

@@ -74,13 +74,13 @@ def _named(message: bytes) -> tuple[Digest, bytes]:
     return digest_bytes(message), message
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _directory(files: tuple[_File, ...], folders: tuple[tuple[str, Digest], ...]) -> tuple[Digest, bytes]:
     """A Directory message; most actions stage the same folders of code."""
     return _named(directory(files, folders))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _parts(path: str) -> tuple[tuple[str, ...], str]:
     """The folders of a staged path, and its name; a ValueError when it is not a plain relative path."""
     *above, name = path.split("/")

@@ -91,14 +91,26 @@ def resolve(workspace: Workspace, selected: Iterable[tuple[Model, Output]]) -> t
     """
     targets: list[Target] = []
     problems: list[Problem] = []
+    roads: dict[tuple[object, ...], tuple[Step, ...]] = {}
     for model, output in selected:
         try:
-            targets.append(_target(workspace, model, output))
+            wish = _wish(model, output)
+            if wish not in roads:
+                roads[wish] = _target(workspace, model, output).road
+            targets.append(Target(model, output, workspace.hardware[output.hardware], roads[wish]))
         except MegbuildError as error:
             problems += error.problems
     if problems:
         raise MegbuildError(tuple(problems))
     return tuple(targets)
+
+
+def _wish(model: Model, output: Output) -> tuple[object, ...]:
+    """All that decides a road: outputs that wish the same share one, which spares time and memory."""
+    options = ((name, type(value), value) for name, value in output.options.items())
+    inherited = ((name, type(value), value) for name, value in output.inherited.items())
+    way = (start_of(model), output.hardware, output.via, output.direct, output.embed)
+    return (*way, tuple(options), tuple(inherited))
 
 
 def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]], form: str) -> tuple[Target, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from megbuild.errors import MegbuildError, fail
+from megbuild.store import packed
 from megbuild.store.digests import Digest, Stamp, digest_bytes, digest_file, quiet_at, stamp, stamp_of
 
 Known = tuple[Stamp, str]
@@ -29,7 +30,7 @@ _MADE = {"out", "__pycache__"}
 """Folders that builds and Python make."""
 _MOST_FOLDERS = 100_000
 """Folders that one pattern looks into: beyond them it hangs, as one does that finds two links to their own folder."""
-_KEPT = 8 << 20
+_KEPT = 4 << 20
 """Bytes of contents that are kept in memory: what many models import is read once, and their own sources go."""
 _LONGEST_WAIT = 2_500_000_000
 """Nanoseconds; a file that is younger still has its time from another clock than ours."""
@@ -53,8 +54,8 @@ class Files:
     def __init__(self, root: Path, known: MutableMapping[str, Known] | None = None) -> None:
         self._root = str(root)
         self._known: MutableMapping[str, Known] = {} if known is None else known
-        self._watched: dict[str, Stamp | None] = {}
-        self._digests: dict[str, Digest | None] = {}
+        self._watched = packed.stamps()
+        self._digests = packed.digests()
         self._contents: dict[str, bytes] = {}  # oldest first
         self._kept = 0
         self._listings: dict[str, tuple[Entry, ...]] = {}
@@ -100,9 +101,10 @@ class Files:
     def digest(self, path: str) -> Digest | None:
         """The digest of a file's content; None when there is no file."""
         self._look_for(path)
-        if path not in self._digests:
-            self._digests[path] = self._look(path)
-        return self._digests[path]
+        if path in self._digests:
+            return self._digests[path]
+        found = self._digests[path] = self._look(path)
+        return found
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""

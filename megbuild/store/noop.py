@@ -37,6 +37,8 @@ _START = len(_HEAD) + 12
 _SECOND = 1_000_000_000
 _FEW = 4000
 """Fewer files are looked at sooner by os.stat than the C library is loaded."""
+_PIECE = 4096
+"""Paths that are taken at a time while a note is made."""
 _MANY = 64
 """Paths below one folder, one after the other, for which it is worth while to go there."""
 
@@ -238,23 +240,33 @@ def encode(
     ``lookers`` tells for which models a path was looked at, ``declaring`` the names in those folders of which only
     these matter; a path that stands in neither matters to all.
     """
-    present = {os.fsencode(path) + b"\0": stamp for path, stamp in seen.items() if stamp}
-    absent = [path for path, stamp in seen.items() if not stamp]
-    rows = [_row(stamp) for stamp in present.values()]
-    names = b"".join(present)
-    columns = b"".join(_packed(column, 8) for column in (zip(*rows, strict=True) if rows else ()))
-    lengths = _packed(map(len, present), 2)
+    from array import array
+    from itertools import chain, islice
+
+    paths: list[str] = []
+    absent: list[str] = []
+    names, spans, columns = bytearray(), array("H"), [array("q") for _ in range(6)]
+    entries = iter(seen.items())
+    while some := list(islice(entries, _PIECE)):  # not all rows at a time: they take ten times as much as the columns
+        absent += [path for path, stamp in some if not stamp]
+        rows = [_row(stamp) for _, stamp in some if stamp]
+        for column, values in zip(columns, zip(*rows, strict=True), strict=bool(rows)):
+            column.extend(values)
+        for path in (path for path, stamp in some if stamp):
+            name = os.fsencode(path) + b"\0"
+            paths.append(path)
+            names += name
+            spans.append(len(name))
     numbers: dict[Looker, int] = {}
-    ordered = [*(path for path, stamp in seen.items() if stamp), *absent]
-    for_whom = (lookers.get(path, () if path in declaring else "") for path in ordered)
+    for_whom = (lookers.get(path, () if path in declaring else "") for path in chain(paths, absent))
     given = [numbers.setdefault(looker, len(numbers)) for looker in for_whom]
     declared = {path: tuple(sorted(names)) for path, names in declaring.items()}
     tail = marshal.dumps((list(numbers), _packed(given, 4), declared), _MARSHAL)
-    shapes = (len(present), len(names), _checksum(tail), len(tail))
-    runs = _runs(ordered[: len(present)])
+    shapes = (len(paths), len(names), _checksum(tail), len(tail))
+    runs = _runs(paths)
     facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, runs, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")
-    return b"".join((start, facts, lengths, columns, names, tail))
+    return b"".join((start, facts, spans.tobytes(), *map(array.tobytes, columns), names, tail))
 
 
 def _runs(paths: list[str]) -> list[tuple[str, int]]:

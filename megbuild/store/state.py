@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import chain
 from os import scandir
 from pathlib import Path
+from sys import intern
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ _COMMON = ("code", "toolchain", "environment", "option", "declared")
 _LEAST = 50
 """Bytes that a changed entry takes in the journal at least."""
 _MANY = 20000
-"""Pairs beyond which they are gathered anew."""
+"""Pairs beyond which they are gathered anew, and changes of a kind beyond which the state is written whole."""
 
 
 class Built(msgspec.Struct, frozen=True, array_like=True):
@@ -121,6 +122,13 @@ def _together(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> str |
     return next(iter(models)) if len(models) == 1 else tuple(models)
 
 
+def _joined(
+    rest: Mapping[str, str | tuple[str, ...]], now: Mapping[str, str | tuple[str, ...]]
+) -> Mapping[str, str | tuple[str, ...]]:
+    """For whom every path was looked at, in an earlier build or now."""
+    return {**rest, **now, **{path: _together(rest[path], now[path]) for path in rest.keys() & now.keys()}}
+
+
 _NOTHING: Mapping[str, Published] = MappingProxyType({})
 _KINDS: dict[str, Any] = {
     "built": dict[str, _Packed],
@@ -133,7 +141,7 @@ _KINDS: dict[str, Any] = {
 
 def model_of(id: str) -> str:
     """The label of the model that an action is of."""
-    return id.partition("#")[0].partition("@")[0]
+    return intern(id.partition("#")[0].partition("@")[0])  # every table keeps it
 
 
 def _folder_of(path: str) -> str:
@@ -157,11 +165,13 @@ class State:
         self._journal = Journal(folder / "journal")
         self._lock = threading.RLock()
         self._shelves: dict[str, Shelf[Any]] = {}
+        self._changed_much = False
         self._warn = warn
         self._open(None)
 
     def _open(self, parts: Parts | None) -> None:
-        self._parts = parts
+        self._opened = parts
+        self._written = False
         self._pairs: list[tuple[str, Component]] = []
         self._numbers: dict[tuple[str, type, Component], int] = {}
         for name, value in self._fetch(_PAIRS, list[tuple[str, Component]]) or ():
@@ -229,11 +239,14 @@ class State:
                     self._journal.append(line)
             else:
                 self._write()
+                self._changed_much = False
             for table in self._tables.values():
                 table.changed.clear()
 
     def _may_be_beside(self, more: int) -> bool:
         """Whether the state is so large that it is not written again for what stands beside it and so many bytes."""
+        if self._changed_much:
+            return False
         return bool(self._parts and self._parts.size > max(_SMALL, 4 * (self._journal.size() + more)))
 
     def _line(self) -> bytes:
@@ -245,6 +258,9 @@ class State:
         with self._lock:
             for kind, table in self._tables.items():
                 table.put_away(self._shelves.setdefault(kind, Shelf(self._path.parent)))
+                if len(table.changed) > _MANY:  # no line will tell them one by one
+                    self._changed_much = True
+                    table.changed.clear()
 
     def remember(
         self,
@@ -264,9 +280,8 @@ class State:
         files.settle()
         if not files.settled:
             return False
-        seen, lookers = {**rest.seen, **files.watched}, {**rest.lookers, **files.lookers}
-        for path in rest.lookers.keys() & files.lookers.keys():
-            lookers[path] = _together(rest.lookers[path], files.lookers[path])
+        seen = {**rest.seen, **files.watched} if rest.seen else files.watched
+        lookers = _joined(rest.lookers, files.lookers) if rest.lookers else files.lookers
         declaring = {**rest.declaring, **files.declaring}
         note = noop.encode(selection, summary, outputs, environment, seen, lookers, declaring)
         place(Path(noop.note_path(str(self.workspace), selection)), note)
@@ -294,6 +309,17 @@ class State:
                 self.known[path] = (published.stamp, published.sha256)
 
     # the stored parts
+
+    @property
+    def _parts(self) -> Parts | None:
+        """What is stored; after it was written, it is opened when somebody asks for it: its index is large."""
+        if self._written:
+            self._written = False
+            try:
+                self._opened = Parts(self._path, _HEAD)
+            except (ValueError, OSError) as error:
+                self._unusable(error)
+        return self._opened
 
     def _stored(self, kind: str) -> Callable[[], Iterator[str]]:
         start = kind + " "
@@ -349,7 +375,7 @@ class State:
             self._pairs, self._numbers = [], {}
         write_parts(self._path, _HEAD, self._all_parts())
         self._journal.clear()
-        self._parts = Parts(self._path, _HEAD)
+        self._opened, self._written = None, True
         for table in self._tables.values():
             table.saved()
 
