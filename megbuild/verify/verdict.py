@@ -21,6 +21,8 @@ def verdict(action: Action, staged: Mapping[str, Digest], content: ContentStore)
     size = sum(digest.size for path, digest in staged.items() if path.startswith("in/artifact/"))
     try:
         measures = json.loads(content.read(staged[MEASURES])) if MEASURES in staged else None
+        if MEASURES in staged and not isinstance(measures, dict):  # null would look as if nothing had measured
+            raise TypeError
         answer = judge(measures, action.options, size)
         text = json.dumps(asdict(answer), indent=1, sort_keys=True) + "\n"
     except _MALFORMED:  # code that ran beside the measuring can have written anything there
