@@ -114,7 +114,7 @@ def collect(
             if path.is_symlink() or not path.is_file():
                 raise fail(
                     "MB404",
-                    f"{action.id}: the action left {inside}, which is no plain file",
+                    f"{action.id}: the action left {_shown(inside)}, which is no plain file",
                     "write the content itself to out/",
                     status=FAILED,
                 )
@@ -131,7 +131,7 @@ def collect(
         elif top not in PRIVATE:
             raise fail(
                 "MB404",
-                f"{action.id}: the action left {inside}, which is no declared output",
+                f"{action.id}: the action left {_shown(inside)}, which is no declared output",
                 "write outputs to out/, scratch files to $TMPDIR",
                 status=FAILED,
             )
@@ -154,9 +154,19 @@ def collect(
     return {name: content.put_file(path) for name, path in made.items()}
 
 
+def _shown(path: str) -> str:
+    """A path that an action chose, for a terminal: no bytes that are no text, no line of its own, no sequences of control."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in path)
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    for base, folders, names in os.walk(folder):
-        yield from (Path(base, name) for name in names)
-        yield from (Path(base, name) for name in folders if Path(base, name).is_symlink())
-        if Path(base) == folder:
-            folders[:] = [name for name in folders if name not in PRIVATE]
+    """Every file and link below a folder, however deep; raises OSError for what nobody can look into."""
+    pending = [folder]
+    while pending:
+        base = pending.pop()
+        with os.scandir(base) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
+                elif base != folder or entry.name not in PRIVATE:
+                    pending.append(Path(entry.path))

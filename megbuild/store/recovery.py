@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from megbuild.store.content import ContentStore
 from megbuild.store.lock import alone_now, sweep_keys
 from megbuild.store.places import private_folder
+from megbuild.store.removal import remove
 
 _PART = re.compile(r"\.[0-9a-f]{12}\.part")
 """What ``placing`` calls a file that is not whole yet."""
@@ -29,7 +29,7 @@ def recover(root: Path, cache: Path) -> None:
     with suppress(FileNotFoundError):
         for staged in (private / "actions").iterdir():
             if not (staged / BY_HAND).exists():
-                shutil.rmtree(staged, ignore_errors=True)
+                remove(staged)
     lock = alone_now(cache)
     with suppress(OSError):
         sweep_cache(cache, 0.0 if lock else _OTHERS)
