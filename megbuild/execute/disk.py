@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,33 +12,50 @@ _ENTRY = 512
 """Bytes that a name takes at least, whatever is in its file."""
 
 
+class TooDeep(Exception):
+    """A folder lies so deep that its path is longer than the kernel takes: nobody can look into it."""
+
+
 def used(folders: Iterable[Path], enough: int) -> int:
-    """The bytes that everything below the folders takes; counting ends soon after ``enough``. What goes meanwhile counts nothing."""
+    """The bytes that everything below the folders takes; counting ends soon after ``enough``. What goes meanwhile counts nothing.
+
+    :raises TooDeep: when there are folders that cannot be counted.
+    """
     total = 0
-    pending = [str(folder) for folder in folders]
-    while pending and total <= enough:
-        with suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                total += _ENTRY
-                with suppress(OSError):
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                if total > enough:
-                    break
+    for entry in _below(folders):
+        total += _ENTRY
+        with suppress(OSError):
+            total += entry.stat(follow_symlinks=False).st_blocks * 512
+        if total > enough:
+            break
     return total
 
 
 def length(folder: Path, enough: int) -> int:
     """The bytes of all files below a folder as a reader sees them, with those of holes; counting ends soon after ``enough``."""
     total = 0
-    for base, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += Path(base, name).lstat().st_size
+    for entry in _below([folder]):
+        with suppress(OSError):
+            total += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
         if total > enough:
             break
     return total
+
+
+def _below(folders: Iterable[Path]) -> Iterator[os.DirEntry[str]]:
+    """Every entry of the folders and of those below; raises TooDeep."""
+    pending = [str(folder) for folder in folders]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    yield entry
+                    with suppress(OSError):
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise TooDeep from None
 
 
 def free(folder: Path) -> int:

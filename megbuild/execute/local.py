@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +36,7 @@ from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
+from megbuild.store.removal import remove
 
 REFUSED = 3
 """The exit status of a worker that declined with one sentence."""
@@ -98,7 +98,7 @@ class Local:
         ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread)
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
-        self._deleting.submit(shutil.rmtree, gone, ignore_errors=True)
+        self._deleting.submit(remove, gone)
         return ran
 
     def stop(self) -> None:
@@ -106,7 +106,7 @@ class Local:
         self.zygotes.stop()
         self._deleting.shutdown()
         for folder in (self._shared, self._gone):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
     @property
     def stopped(self) -> bool:
@@ -157,7 +157,7 @@ class Local:
         if folder.exists():
             gone = self._gone / os.urandom(6).hex()
             folder.rename(gone)
-            self._deleting.submit(shutil.rmtree, gone, ignore_errors=True)
+            self._deleting.submit(remove, gone)
         folder.mkdir(parents=True)
 
     def _stage(self, action: Action, now: Fingerprint, folder: Path, shared: Path | None) -> None:
@@ -174,8 +174,8 @@ class Local:
             expected, self.expected = self.expected, ()
             if not self._begun:
                 for folder in (self._shared, self._gone):
-                    shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed
-                self._gone.mkdir(parents=True)
+                    remove(folder)  # of a build that was killed
+                self._gone.mkdir(parents=True, exist_ok=True)
                 self._begun = True
         kinds: dict[Kind, None] = {}
         for action in expected:

@@ -119,7 +119,7 @@ def collect(
             if path.is_symlink() or not path.is_file():
                 raise fail(
                     "MB404",
-                    f"{action.id}: the action left {inside}, which is no plain file",
+                    f"{action.id}: the action left {_shown(inside)}, which is no plain file",
                     "write the content itself to out/",
                     status=FAILED,
                 )
@@ -143,7 +143,7 @@ def collect(
         elif top not in PRIVATE:
             raise fail(
                 "MB404",
-                f"{action.id}: the action left {inside}, which is no declared output",
+                f"{action.id}: the action left {_shown(inside)}, which is no declared output",
                 "write outputs to out/, scratch files to $TMPDIR",
                 status=FAILED,
             )
@@ -187,14 +187,23 @@ def _can_be_kept(name: str) -> bool:
     )
 
 
+def _shown(path: str) -> str:
+    """A path that an action chose, for a terminal: no bytes that are no text, no line of its own, no sequences of control."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in path)
+
+
 def _files(folder: Path, action: str) -> Iterator[Path]:
-    count = 0
-    for base, folders, names in os.walk(folder):
-        count += len(names) + len(folders)
-        if count > MOST_FILES:
-            message = f"{action}: the action left more than {MOST_FILES} files and folders"
-            raise fail("MB619", message, "pack what belongs together into one file", status=FAILED)
-        yield from (Path(base, name) for name in names)
-        yield from (Path(base, name) for name in folders if Path(base, name).is_symlink())
-        if Path(base) == folder:
-            folders[:] = [name for name in folders if name not in PRIVATE]
+    """Every file and link below a folder, however deep; raises OSError for what nobody can look into."""
+    pending, count = [folder], 0
+    while pending:
+        base = pending.pop()
+        with os.scandir(base) as entries:
+            for entry in entries:
+                count += 1
+                if count > MOST_FILES:
+                    message = f"{action}: the action left more than {MOST_FILES} files and folders"
+                    raise fail("MB619", message, "pack what belongs together into one file", status=FAILED)
+                if not entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
+                elif base != folder or entry.name not in PRIVATE:
+                    pending.append(Path(entry.path))

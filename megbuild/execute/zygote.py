@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,14 +258,20 @@ class _Watch:
         pause = _LOOK
         while not select.select([answer], [], [], min(pause, max(0.0, deadline - time.monotonic())))[0]:
             begun = time.monotonic()
-            if limit := f"ran out of time ({self.limits.seconds:g} s)" if begun >= deadline else self._hit():
+            if limit := f"ran out of time ({self.limits.seconds:g} s)" if begun >= deadline else self._seen(self._hit):
                 answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
                 select.select([answer], [], [], _KILL)
                 return limit
             if self.stops.lasting():
                 raise Dead("the zygote was stopped by a signal")
             pause = max(_LOOK, 20 * (time.monotonic() - begun))  # looking through many files costs at most 5 %
-        return self._left_too_much()
+        return self._seen(self._left_too_much)
+
+    def _seen(self, look: Callable[[], str]) -> str:
+        try:
+            return look()
+        except disk.TooDeep:
+            return "made folders so deep that nobody can look into them"
 
     def _left_too_much(self) -> str:
         """At its end what counts is how long its files are, be there holes in them or not: they are read and kept."""

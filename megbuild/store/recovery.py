@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from megbuild.store.content import ContentStore
 from megbuild.store.durable import make_folders, unwritable
 from megbuild.store.lock import Say, acquire, alone_now, sweep_keys
 from megbuild.store.places import private_folder
+from megbuild.store.removal import remove
 
 _PART = re.compile(r"\.[0-9a-f]{12}\.part")
 """What ``placing`` calls a file that is not whole yet."""
@@ -68,7 +68,7 @@ def recover(root: Path, cache: Path) -> None:
     with suppress(FileNotFoundError):
         for staged in (private / "actions").iterdir():
             if not (staged / BY_HAND).exists():
-                shutil.rmtree(staged, ignore_errors=True)
+                remove(staged)
     lock = alone_now(cache)
     with suppress(OSError):
         sweep_cache(cache, 0.0 if lock else _OTHERS)

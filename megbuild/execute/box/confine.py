@@ -19,6 +19,8 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 _SAFE = kernel.NO_SUID | kernel.NO_DEV
 _MASKED = ("cmdline", "kallsyms", "keys", "key-users", "sched_debug", "slabinfo", "timer_list", "vmallocinfo")
 """Files of /proc that tell of the machine and its users what no conversion needs."""
+_LEAST = 301
+"""The smallest number of processes that the kernel takes for a namespace."""
 _OPEN_FILES = 65536
 """Descriptors of one process: a thousand processes shall not use up all files of the machine."""
 
@@ -39,7 +41,9 @@ def mounts(name: str, processes: int) -> None:
         kernel.mount(f"{stage}/tmp", "/tmp", None, kernel.BIND)
     kernel.mount("megbuild", "/dev/shm", "tmpfs", _SAFE, "mode=1777,size=256m")
     kernel.mount("proc", "/proc", "proc", _SAFE | kernel.NO_EXEC)
-    _tell("/proc/sys/kernel/pid_max", str(processes))  # also holds root, whom RLIMIT_NPROC does not; Linux 6.14
+    _tell(
+        "/proc/sys/kernel/pid_max", str(max(processes, _LEAST))
+    )  # holds root, too, as RLIMIT_NPROC does not; Linux 6.14
     _tell("/proc/self/oom_score_adj", "500")  # short of memory, the kernel ends actions and not the build
     for name in _MASKED:
         if os.path.exists(f"/proc/{name}"):

@@ -63,7 +63,10 @@ def _preload(modules: list[str]) -> str:
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     threads = len(os.listdir("/proc/self/task"))
-    return f"importing {', '.join(modules)} starts threads" if threads > 1 else ""
+    with open("/proc/self/maps") as maps:
+        shared = any(line.split()[1] == "rw-s" for line in maps)
+    trouble = "starts threads" if threads > 1 else "shares memory with what is forked" if shared else ""
+    return f"importing {', '.join(modules)} {trouble}" if trouble else ""
 
 
 class _Action:
@@ -110,9 +113,11 @@ class _Zygote:
         while True:
             for descriptor, _ in self.poll.poll(1000 * _LOOK if self.running else None):
                 if descriptor == self.control.fileno():
-                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2, socket.MSG_CMSG_CLOEXEC)
+                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2)
                     if not message:
                         return
+                    for one in descriptors:
+                        os.set_inheritable(one, False)  # the keeper needs none
                     self._take(message, *descriptors)
                 elif descriptor in self.hearing:
                     self._hear(descriptor)
