@@ -21,7 +21,7 @@ def finish(asked: Asked, jobs: int) -> tuple[Finished, Report]:
         report = build(asked, listener, Scheduler(Machine.here(jobs, 0), True))
         prepared = prepare(asked, listener.note)
         finished = Finished(prepared.graph, prepared.planned, prepared.memory)
-        if lost := finished.lost():
+        if lost := finished.lost(listener.note):
             forget(asked, listener.note, lost)
             report = build(asked, listener, Scheduler(Machine.here(jobs, 0), True))
             prepared = prepare(asked, listener.note)

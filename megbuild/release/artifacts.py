@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,7 @@ from megbuild.graph.plan import Planned
 from megbuild.graph.stale import Verb
 from megbuild.release.archive import Piece
 from megbuild.release.reading import operators
+from megbuild.store.content import Corrupt, Missing
 from megbuild.store.digests import Digest, digest_bytes
 from megbuild.verify.judge import DEFAULTS
 
@@ -76,19 +77,34 @@ class Finished:
         """The actions whose results stand."""
         return frozenset(step.id for step in self.planned if step.decision.verb is Verb.KEEP)
 
-    def lost(self) -> frozenset[str]:
-        """Actions whose results a release reads and the store has no more: they have to be made again."""
+    def lost(self, say: Callable[[str], None]) -> frozenset[str]:
+        """Actions whose results a release reads and the store has no more, or only damaged: they have to be made again.
+
+        :param say: hears which content was damaged; it has been removed.
+        """
+
+        def whole(digests: Iterable[Digest]) -> bool:
+            found = True
+            for digest in digests:
+                try:
+                    self.memory.content.check(digest)
+                except Missing as error:
+                    found = False
+                    if isinstance(error, Corrupt):
+                        say(str(error))
+            return found
+
         gone = {
             action.id
             for aim in self.graph.aims
             if aim.label in self.done
             for action in self.graph.closure(aim.label)
             if (action.makes not in ("", WEIGHTS) or action.step in ("expected", "verdict"))
-            and not self.memory.holds(self.memory.last_outputs(action.id))
+            and not whole(self.memory.last_outputs(action.id).values())
         }
         for aim in self.graph.aims:
             files = self.memory.published(aim.label).values()
-            if not all(self.memory.content.has(Digest(file.sha256, file.stamp.size)) for file in files):
+            if not whole(Digest(file.sha256, file.stamp.size) for file in files):
                 gone.add(aim.label)
         return frozenset(gone)
 

@@ -72,6 +72,11 @@ class ContentStore:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
+    def check(self, digest: Digest) -> None:
+        """Read a whole blob; raises Missing or Corrupt."""
+        with self._open(digest) as source:
+            self._check(source, digest, digest_descriptor(source))
+
     def path(self, digest: Digest) -> Path:
         """Where the blob lies, to be read only; raises Missing. The bytes are unchecked: prefer the methods below."""
         if not self.has(digest):
@@ -116,10 +121,8 @@ class ContentStore:
     def verify(self) -> Iterator[str]:
         """Read every blob; a damaged one is removed, and told in a sentence."""
         for path, size, _ in self.all():
-            digest = Digest(path.name, size)
             try:
-                with self._open(digest) as source:
-                    self._check(source, digest, digest_descriptor(source))
+                self.check(Digest(path.name, size))
             except Corrupt as damage:
                 yield str(damage)
             except Missing:  # somebody has removed it meanwhile

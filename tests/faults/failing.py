@@ -159,7 +159,7 @@ class Failing(Operations):  # type: ignore[misc]
         """A call, or its failure."""
         self._fail(name)
         paths = {"rename": 2, "link": 2}.get(name, 1)
-        first = [self.folder + path for path in arguments[:paths]]
+        first = [self.folder + (path or "") for path in arguments[:paths]]  # none of what is removed and open
         if name == "symlink":
             first = [self.folder + arguments[0]]
         try:

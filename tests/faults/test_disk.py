@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,31 @@ def test_a_clock_that_jumps(toy: Toy, monkeypatch: pytest.MonkeyPatch, jump: flo
     toy.build()
     assert toy.ran == []
     monkeypatch.undo()
+
+
+def test_a_clock_that_jumps_during_a_build(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a day, forward and back, whenever somebody looks at it."""
+    now, now_ns = time.time, time.time_ns
+    jumps = cycle((0.0, 86400.0, -86400.0))
+    begun = time.monotonic()
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now() + next(jumps))
+        patched.setattr(time, "time_ns", lambda: now_ns() + int(next(jumps) * 1e9))
+        toy.build()
+        made = artifacts(toy)
+        toy.build()
+        assert toy.ran == []
+        toy.write({"net.py": "def build(weights): return 2\n"})
+        toy.build()
+        assert "//:net#tm" in toy.ran
+        assert "//:net#weights" not in toy.ran
+    assert time.monotonic() - begun < 20, "somebody waited for the clock"
+    toy.build()
+    assert toy.ran == []
+    assert artifacts(toy) != made
+    toy.write({"net.py": "def build(weights): return 1\n"})
+    toy.build()
+    assert artifacts(toy) == made
 
 
 SCRIPT = """
