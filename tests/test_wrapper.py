@@ -53,6 +53,12 @@ def test_the_environment_is_what_the_lock_names(checkout: Path) -> None:
     assert "+" not in changes.stderr.replace("+ megbuild", "")
 
 
+def test_megbuild_in_it_is_the_checkout_s_own(checkout: Path) -> None:
+    code = "import megbuild, importlib.metadata as m; print(megbuild.__file__, m.version('megbuild') == megbuild.__version__)"
+    done = run(checkout / ".venv/bin/python", "-I", "-c", code, cwd=checkout.parent)
+    assert done.stdout == f"{checkout}/megbuild/__init__.py True\n", done.stderr
+
+
 def test_its_programs_run_where_they_stand(checkout: Path) -> None:
     first = (checkout / ".venv" / "bin" / "mypy").read_text().splitlines()[:2]
     assert str(checkout / ".venv" / "bin" / "python") in "\n".join(first)

@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,9 +186,24 @@ def _pip(environment: Path) -> list[str] | None:
 def _install(program: str, root: Path, environment: Path) -> None:
     """What the lock names and nothing else, then megbuild; pip has served, and uv would keep it as a part of Python."""
     into = ("--quiet", "--python", str(environment / "bin" / "python"))
-    _uv(program, root, "pip", "sync", *into, "--require-hashes", str(environment / "megbuild" / "requirements.lock"))
-    _uv(program, root, "pip", "uninstall", *into, "pip", "setuptools")
-    _uv(program, root, "pip", "install", *into, "--no-deps", "--no-build-isolation", "--editable", str(root))
+    lock = str(environment / "megbuild" / "requirements.lock")
+    _uv(program, root, "pip", "sync", *into, "--require-hashes", lock, cached=True)
+    if any(environment.glob("lib/python3*/site-packages/pip")):
+        _uv(program, root, "pip", "uninstall", *into, "pip", "setuptools")
+    with tempfile.TemporaryDirectory(prefix="megbuild-") as scratch:
+        wheel = _editable(root, environment, Path(scratch))
+        _uv(program, root, "pip", "install", *into, "--no-deps", "--no-index", "--no-cache", str(wheel))
+
+
+def _editable(root: Path, environment: Path, folder: Path) -> Path:
+    """megbuild's editable wheel, made as PEP 660 says by the builder of the lock; uv would ask it in three processes."""
+    code = "import sys; from hatchling.build import build_editable; print(build_editable(sys.argv[1]))"
+    command = [str(environment / "bin" / "python"), "-I", "-c", code, str(folder)]
+    done = subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        said = uv.shortened(" ".join(done.stderr.strip().splitlines()[-1:]))
+        raise fail("MB329", f"{WHAT}: megbuild itself cannot be installed: {said}", status=FAILED)
+    return Path(folder, done.stdout.strip().rpartition("\n")[2])
 
 
 def _compile(source: Path, library: Path) -> None:
@@ -202,10 +218,10 @@ def _compile(source: Path, library: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _uv(program: str, folder: Path, *arguments: str) -> None:
+def _uv(program: str, folder: Path, *arguments: str, cached: bool = False) -> None:
     try:
         try:
-            uv.run(arguments, folder, using=program)
+            uv.run(arguments, folder, using=program, cached=cached)
         except uv.UvFailure as failure:
             if "initialize cache" not in failure.said:
                 raise

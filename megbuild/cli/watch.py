@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from megbuild.cli.build import JOBS, KEEP_GOING, MEMORY, REQUIRE_SANDBOX
 from megbuild.cli.command import Command
 from megbuild.errors import MegbuildError, fail
 from megbuild.store import noop
-from megbuild.store.digests import stamp
-from megbuild.store.files import Files
+from megbuild.store.digests import digest_file, quiet_at, stamp
+from megbuild.store.files import Files, Known
+from megbuild.store.state import State
 
 _WAKES_MS = 1000
 """How often the watcher gives back control when nothing happens."""
+_LONGEST_WAIT = 100_000_000
+"""Nanoseconds that a save may be too young for its content to be compared; then it is left to the build."""
 
 
 class Watch(Command):
@@ -42,18 +46,52 @@ class Watch(Command):
 class Seen:
     """A note in memory, by path: what has moved of the paths that are said to have changed."""
 
-    def __init__(self, root: str, note: noop.Note) -> None:
-        self.root, self.note = root, note
-        self.places = {self._absolute(path): at for at, path in enumerate(note.paths())}
-        self.absent = {self._absolute(path): path for path in note.absent}
+    def __init__(self, root: str, looked: noop.Looked) -> None:
+        self.root, self.note = root, looked.note
+        # After a build that failed, a file that holds what the note knows is news: it may have been wrong in between.
+        self.known: MutableMapping[str, Known] = {}
+        if looked.unchanged:
+            self.known = State.load(Path(root), lambda text: None).known
+        self.places = {self._absolute(path): at for at, path in enumerate(self.note.paths())}
+        self.absent = {self._absolute(path): path for path in self.note.absent}
 
     def look(self, changed: Iterable[str]) -> noop.Looked:
-        """The note compared with the disk where ``changed`` paths, and the folders that they stand in, concern it."""
+        """The note compared with the disk where ``changed`` paths, and the folders that they stand in, concern it.
+
+        A file that holds what it held has not moved; from here on the note has its new stamp.
+        """
         paths = set(changed)
         paths |= {os.path.dirname(path) for path in paths}
         places = sorted(self.places[path] for path in paths & self.places.keys())
         came = [self.absent[path] for path in paths & self.absent.keys() if os.path.lexists(path)]
-        return noop.Looked(self.note, [at for at in places if self.note.moved(self.root, at)], came)
+        return noop.Looked(self.note, [at for at in places if self._moved(at)], came)
+
+    def settled(self, looked: noop.Looked | None) -> noop.Looked | None:
+        """The same of what was found by looking at everything; as it is when it goes by another note."""
+        if looked is None or looked.note.identity != self.note.identity:
+            return looked
+        return noop.Looked(self.note, [at for at in looked.moved if self._moved(at)], looked.came)
+
+    def _moved(self, at: int) -> bool:
+        return self.note.moved(self.root, at) and not self._same(at)
+
+    def _same(self, at: int) -> bool:
+        """Whether a file has been left alone for a moment, and holds what it held when it was built from."""
+        path = self.note.path(at)
+        known = self.known.get(path)
+        now = stamp(os.path.join(self.root, path))
+        if not known or not now or known[0] != self.note.stamp(at) or now.size != known[0].size:
+            return False
+        time.sleep(max(0, min(quiet_at(now) - time.time_ns(), _LONGEST_WAIT)) / 1e9)
+        try:
+            same = digest_file(os.path.join(self.root, path)).sha256 == known[1]
+        except OSError:
+            return False
+        if not same or stamp(os.path.join(self.root, path)) != now or time.time_ns() < quiet_at(now):
+            return False
+        self.known[path] = (now, known[1])
+        self.note.renew(at, now)
+        return True
 
     def folders(self) -> tuple[str, ...]:
         """Where a save can concern it, but for the artifacts; those of them that exist, sorted."""
@@ -86,7 +124,7 @@ def _watch(labels: list[str], params: Mapping[str, Any]) -> int:
             _build(labels, params, looked)
             looked = look_here(labels)
         try:
-            seen = Seen(root, looked.note) if looked else None
+            seen = Seen(root, looked) if looked else None
             folders = seen.folders() if seen else folders or _all_folders(root)
             print(f"watching {len(folders)} folders; Ctrl-C ends it", flush=True)
             looked = _next(root, changes(folders), seen, labels, built)
@@ -127,7 +165,10 @@ def _next(
     for changed in rounds:
         if first:  # what was saved before the watcher stood
             first = False
-            looked = look_here(labels)
+            found = look_here(labels)
+            looked = seen.settled(found) if seen else found
+            if found and looked and len(looked.moved) < len(found.moved):
+                changed = changed | {found.note.path(at) for at in found.moved}
             if not changed and _stamps(root, looked) == built:
                 continue
         elif not changed:

@@ -112,6 +112,16 @@ class Note:
             column[at] for column in self.columns
         )
 
+    def stamp(self, at: int) -> Seen:
+        """What one of them looked like."""
+        inode, size, modified, modified_ns, changed, changed_ns = (column[at] for column in self.columns)
+        return modified * _SECOND + modified_ns, changed * _SECOND + changed_ns, size, inode
+
+    def renew(self, at: int, stamp: Seen) -> None:
+        """Have one of them look like this, in this note in memory: another stamp of the same content."""
+        for column, number in zip(self.columns, _row(stamp), strict=True):
+            column[at] = number
+
     def lookers(self) -> list[Looker]:
         """For whom each path was looked at: the present ones in order, then the absent ones."""
         if self._lookers is None:

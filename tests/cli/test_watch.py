@@ -97,6 +97,33 @@ def test_saves_one_after_the_other(workspace: Path, watching: Watching) -> None:
     assert watching.process.wait(10) == 0
 
 
+def test_a_source_saved_unchanged_is_answered_by_its_content(workspace: Path, watching: Watching) -> None:
+    watching.until(WAITING)
+    source = workspace / "team0000/m000001.py"
+    for _ in range(2):  # the second time it is compared with what the first one found
+        source.touch()
+        assert watching.until("nothing is stale\n") == "nothing is stale\n"
+        text = source.read_text()
+        draft = source.with_name(".m000001.py.swp")
+        draft.write_text(text)
+        draft.rename(source)
+        assert watching.until("nothing is stale\n") == "nothing is stale\n"
+
+    source.write_text(text.replace("scale = ", "scale = 9"))  # the same name, another content
+    said = watching.until(WAITING)
+    assert "run   //team0000:m000001#ftm" in said
+
+
+def test_what_is_touched_in_one_round_with_a_change_does_not_hide_it(workspace: Path, watching: Watching) -> None:
+    watching.until(WAITING)
+    one, other = (workspace / f"team0000/m{number:06d}.py" for number in range(2))
+    text = other.read_text()
+    one.touch()
+    other.write_text(text.replace("scale = ", "scale = 9"))
+    said = watching.until(WAITING)
+    assert "run   //team0000:m000001#ftm" in said and "m000000#ftm" not in said
+
+
 def test_to_be_ended_is_no_failure_to_trace(watching: Watching) -> None:
     watching.until(WAITING)
     watching.process.send_signal(signal.SIGTERM)
