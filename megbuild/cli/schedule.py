@@ -7,6 +7,7 @@ doit's own database is not used, because it forgets what finished when a build i
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from doit.action import BaseAction
@@ -17,7 +18,7 @@ from doit.task import Task
 
 from megbuild.execute.builder import Builder
 from megbuild.execute.failure import ActionFailed
-from megbuild.execute.turns import Machine, Turns
+from megbuild.execute.turns import Machine, Places, Turns
 from megbuild.graph.actions import Action
 from megbuild.graph.analyse import Graph
 from megbuild.graph.costs import costs, urgency
@@ -138,10 +139,13 @@ class Scheduler:
             return failed
         actions = {id: action for id, action in graph.actions.items() if id in stale}
         cost = costs(actions, builder.memory.cost)
-        turns = Turns(self.machine, cost, urgency(actions, cost))
+        cores = self.machine.cores
+        builder.places = Places(cores)
+        at_once = cores + 1 if cores > 1 else 1  # while one is put away, all cores compute
+        turns = Turns(replace(self.machine, cores=at_once), cost, urgency(actions, cost))
         tasks = {id: _task(id, stale, graph, builder, failed) for id in actions}
         reporter = _Silent()
-        runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=self.machine.cores)
+        runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=at_once)
         try:
             runner.run_all(_Dispatcher(tasks, actions, turns))
         except BaseException:  # Ctrl-C, and whatever else would leave running actions behind

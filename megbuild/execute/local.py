@@ -80,13 +80,14 @@ class Local:
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
         self._shared, self._gone = self.folder / "actions" / SHARED, self.folder / "actions" / GONE
 
-    def run(self, action: Action, now: Fingerprint) -> Ran:
+    def run(self, action: Action, now: Fingerprint, over: Callable[[], None] = lambda: None) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         toolchain = self._toolchain(action)
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
         ending = self._ended(action, now, toolchain, folder, log)
+        over()
         if not ending.well:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
