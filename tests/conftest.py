@@ -154,12 +154,13 @@ class ToyRunner:
     toy: Toy
     content: ContentStore
 
-    def run(self, action: Action, now: Fingerprint) -> Ran:
+    def run(self, action: Action, now: Fingerprint, over: Callable[[], None] = lambda: None) -> Ran:
         folder = Path(tempfile.mkdtemp(dir=self.toy.scratch))
         try:
             stage(action, now, self.content, folder)
             self.toy.ran.append(action.id)
             self.toy.work[action.id](action, folder)
+            over()
             return Ran(collect(action, now, self.content, folder), self.content.put_bytes(b"log"), self.toy.memory)
         finally:
             shutil.rmtree(folder)

@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from megbuild import pipeline
@@ -32,7 +32,7 @@ class Hashing:
     def __init__(self, content: ContentStore, size: int = 0) -> None:
         self.content, self.size = content, size
 
-    def run(self, action: Action, now: Fingerprint) -> Ran:
+    def run(self, action: Action, now: Fingerprint, over: Callable[[], None]) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         told = hashlib.sha256(repr(sorted((p, d.sha256) for p, d in now.staged.items())).encode()).hexdigest()
         more = hashlib.shake_256(told.encode()).digest(self.size)

@@ -7,6 +7,7 @@ doit's own database is not used, because it forgets what finished when a build i
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from doit.action import BaseAction
@@ -17,7 +18,7 @@ from doit.task import Task
 
 from megbuild.execute.builder import Builder
 from megbuild.execute.failure import ActionFailed
-from megbuild.execute.turns import Machine, Turns
+from megbuild.execute.turns import Machine, Places, Turns
 from megbuild.graph.costs import Cost, costs, urgency
 from megbuild.graph.plan import Planned
 from megbuild.pipeline.execution import Work
@@ -90,7 +91,7 @@ class _Dispatcher:
     finished is let go.
     """
 
-    def __init__(self, work: Iterable[Work], machine: Machine) -> None:
+    def __init__(self, work: Iterable[Work], machine: Machine, places: Places) -> None:
         self.tasks: dict[str, Task] = {}
         self.selected_tasks: list[str] = []
         self.nodes: dict[str, ExecNode] = {}
@@ -98,6 +99,7 @@ class _Dispatcher:
         self._work = iter(work)
         self._turns = Turns(machine)
         self._few = 2 * machine.cores
+        self._places = places
         self._of: dict[str, Work] = {}
         self._left: dict[int, int] = {}
         self._waits: dict[str, set[str]] = {}
@@ -122,6 +124,7 @@ class _Dispatcher:
         work = next(self._work, None)
         if work is None:
             return False
+        work.builder.places = self._places
         stale = work.stale
         actions = {id: action for id, action in work.actions.items() if id in stale}
         cost = costs(actions, work.builder.memory.cost, self._learned)
@@ -170,8 +173,10 @@ class Scheduler:
         :raises KeyboardInterrupt: when that was asked for; what still runs is ended by who handed out the work.
         """
         reporter = _Silent()
-        runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=self.machine.cores)
-        runner.run_all(_Dispatcher(work, self.machine))
+        cores = self.machine.cores
+        at_once = cores + 1 if cores > 1 else 1  # while one is put away, all cores compute
+        runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=at_once)
+        runner.run_all(_Dispatcher(work, replace(self.machine, cores=at_once), Places(cores)))
         if reporter.errors:
             raise RuntimeError("; ".join(reporter.errors))
 

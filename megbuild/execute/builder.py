@@ -6,6 +6,7 @@ what that says; it may be called from several threads, and for an action whose i
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,7 @@ from megbuild.execute.failure import ActionFailed, located
 from megbuild.execute.memory import Memory
 from megbuild.execute.publish import Publisher
 from megbuild.execute.staging import Moved
+from megbuild.execute.turns import Places
 from megbuild.graph.actions import CORE, Action, Leaf, Outputs
 from megbuild.graph.analyse import Graph
 from megbuild.graph.costs import Cost
@@ -80,9 +82,10 @@ class Listener(Protocol):
 class Runner(Protocol):
     """Where an action runs: here, later in a warm worker or on another machine."""
 
-    def run(self, action: Action, now: Fingerprint) -> Ran:
+    def run(self, action: Action, now: Fingerprint, over: Callable[[], None]) -> Ran:
         """Run it and put its outputs and its log into the store.
 
+        :param over: may be called when the action has ended and only its outputs are left to be put away.
         :raises ActionFailed: when it gave no result.
         :raises Missing: when the store lost one of its inputs.
         :raises Moved: when a file of the workspace changed since it was hashed.
@@ -106,6 +109,7 @@ class Builder:
     core: Mapping[str, CoreStep]
     publisher: Publisher
     listener: Listener
+    places: Places = field(default_factory=lambda: Places(len(os.sched_getaffinity(0))))
     done: dict[str, Done] = field(default_factory=dict)
     remade: set[str] = field(default_factory=set)
     """Actions that the store had lost and that gave other bytes this time: what was kept may rest on the old ones."""
@@ -145,6 +149,9 @@ class Builder:
                     if decision.verb is Verb.RUN and not needed:  # another build may have made it meanwhile
                         stored = self.memory.stored(now.key)
                         decision = self._decision(action, now, needed, stored=stored is not None)
+                    if decision.verb is Verb.RUN and action.toolchain != CORE:
+                        self.places.take()
+                        begun = time.monotonic()
                     if decision.verb is Verb.RUN and not started:
                         self.listener.started(action, decision.reasons)
                         started = True
@@ -154,6 +161,7 @@ class Builder:
                         outputs = self._make(action, now) if stored is None else stored
                 published = {} if decision.verb is Verb.KEEP else self.publisher.publish(action, now, outputs)
             except Missing:
+                self.places.leave()
                 self._remake_inputs(action)
                 continue
             except ActionFailed as failure:
@@ -167,6 +175,8 @@ class Builder:
             except OSError as error:  # while it was staged, or its outputs were read
                 place = f"{error.filename}: " if error.filename else ""
                 raise ActionFailed(action.id, str(Problem("MB607", f"{place}{error.strerror or error}"))) from None
+            finally:
+                self.places.leave()
             seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
             done = Done(action, decision.verb, decision.reasons, outputs, seconds, published)
             ran = stored is None and decision.verb is Verb.RUN
@@ -197,7 +207,7 @@ class Builder:
         if action.toolchain == CORE:
             ran = Ran(self.core[action.step](action, now.staged, self.memory.content))
         else:
-            ran = self.runner.run(action, now)
+            ran = self.runner.run(action, now, self.places.leave)
         seconds = time.monotonic() - begun
         toolchain = self.graph.toolchains.get(action.toolchain)
         self.memory.keep(action, now, ran.outputs, ran.log, Cost(seconds, ran.memory), toolchain, ran.unread)

@@ -82,13 +82,14 @@ class Local:
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
         self._shared, self._gone = self.folder / "actions" / SHARED, self.folder / "actions" / GONE
 
-    def run(self, action: Action, now: Fingerprint) -> Ran:
+    def run(self, action: Action, now: Fingerprint, over: Callable[[], None] = lambda: None) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         toolchain = self._toolchain(action)
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
         ending = self._ended(action, now, toolchain, folder, log)
+        over()
         if not ending.well:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
@@ -165,7 +166,7 @@ class Local:
         try:
             stage(action, now, self.content, folder, shared)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             raise
 
     def _start_others(self, first: Kind) -> None:
@@ -251,7 +252,7 @@ class Local:
                 undeclared(tail, action, self.root, folder) or limit_of(tail, limits_of(action)) or ending
             )
         if not by_hand:  # it would only take room
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
         return ActionFailed(action.id, message, self._shown(log), by_hand, tail, refused, troubles)
 
     def _placed(self, action: Action, error: MegbuildError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -85,6 +86,25 @@ class Turns:
         if action.device and any(other.device == action.device for other in running):
             return False
         return sum(self.costs[one.id].memory for one in (*running, action)) <= self.machine.memory
+
+
+class Places:
+    """Room for actions that compute, one for each core. Beside them one more may be prepared, and those that have ended put away."""
+
+    def __init__(self, cores: int) -> None:
+        self._free = threading.Semaphore(cores)
+        self._mine = threading.local()
+
+    def take(self) -> None:
+        """Wait until an action of this thread may begin."""
+        self._free.acquire()
+        self._mine.taken = True
+
+    def leave(self) -> None:
+        """It computes no more; nothing to do where this has been said before."""
+        if getattr(self._mine, "taken", False):
+            self._mine.taken = False
+            self._free.release()
 
 
 def free_memory() -> int:

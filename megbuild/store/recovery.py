@@ -94,6 +94,6 @@ def _sweep(folder: Path, *, deep: bool) -> None:
             with suppress(OSError):
                 Path(base, name).unlink()
         for name in filter(_PART.fullmatch, folders):
-            shutil.rmtree(Path(base, name), ignore_errors=True)
+            remove(Path(base, name))
         if not deep:
             folders.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -68,3 +69,31 @@ def test_bytes_do_not_depend_on_how_an_action_was_started(
         assert bool(heard.notes) == bool(without)  # the warning
         assert Workspace(root, cache).artifacts() == wanted, name
     assert all(preloaded)
+
+
+def test_bytes_from_a_stem_are_the_same(forked: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each action is run until one of its runs has come from a stem: that one's outputs stand, those before were removed."""
+    root, cache = tmp_path / "stems" / "workspace", tmp_path / "stems" / "cache"
+    shutil.copytree(forked.root, root, ignore=shutil.ignore_patterns("out", ".megbuild"))
+    cache.mkdir()
+    (cache / "toolchains").symlink_to((forked.cache / "toolchains").resolve())
+    monkeypatch.setitem(os.environ, "MEGBUILD_CACHE", str(cache))
+    original, grown = zygote.Zygote.run, []
+
+    def run(self: zygote.Zygote, name: str, *rest: Any) -> Any:
+        before, deadline = self.grown, time.monotonic() + 60
+        while True:
+            ending = original(self, name, *rest)
+            if self.grown > before or not ending.well:
+                grown.append(name)
+                return ending
+            assert time.monotonic() < deadline, f"no stem for {name}"
+            for path in (self.actions / name / "out").rglob("*"):
+                if path.is_file():
+                    path.unlink()
+
+    monkeypatch.setattr(zygote.Zygote, "run", run)
+    report = pipeline.build(pipeline.Asked((), root), Heard(), Scheduler(Machine.here(1, 0), False))
+    assert not report.failed
+    assert len(grown) >= 10
+    assert Workspace(root, cache).artifacts() == forked.artifacts()

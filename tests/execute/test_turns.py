@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from megbuild.execute import turns as module
-from megbuild.execute.turns import Machine, Turns, free_memory
+from megbuild.execute.turns import Machine, Places, Turns, free_memory
 from megbuild.graph.actions import Action
 from megbuild.graph.costs import Cost
 
@@ -105,3 +107,28 @@ def test_what_is_not_given_is_all_there_is() -> None:
     assert Machine.here(3, 5) == Machine(3, 5)
     assert Machine.here().cores >= 1
     assert Machine.here().memory > 100 * MB
+
+
+def test_as_many_actions_compute_as_there_are_places() -> None:
+    """While one is put away the next one computes; a thread that has left twice, or never came, frees nothing."""
+    places, inside, most = Places(2), [0], [0]
+    guard = threading.Lock()
+
+    def one() -> None:
+        places.take()
+        with guard:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.01)
+        with guard:
+            inside[0] -= 1
+        places.leave()
+        places.leave()
+
+    places.leave()
+    threads = [threading.Thread(target=one) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (inside, most) == ([0], [2])
