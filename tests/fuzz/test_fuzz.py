@@ -26,7 +26,7 @@ from .watch import harmless
 
 CASES = 100
 """Cases of each target by hypothesis."""
-GUIDED = 400
+GUIDED = 200
 """And by the coverage-guided fuzzer."""
 SECONDS = 10
 """What one case may take."""
