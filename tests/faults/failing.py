@@ -1,4 +1,4 @@
-# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH115, PTH116, PTH208, PTH211 - the calls of the system are what it hands on
+# ruff: noqa: PTH101, PTH102, PTH104, PTH106, PTH108, PTH115, PTH116, PTH211 - the calls of the system are what it hands on
 """A file system that shows a folder and fails when it is told to: a disk, or a network's file system, as real as can be had.
 
     python failing.py FOLDER MOUNT_POINT ORDERS
@@ -33,9 +33,19 @@ class Shown:
         }  # fmt: skip
 
     @staticmethod
+    def opendir(path: str) -> int:
+        """A descriptor: what is asked later comes without a path."""
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    @staticmethod
     def readdir(path: str, fh: int) -> list[str]:
         """With the two dots."""
-        return [".", "..", *os.listdir(path)]
+        return [".", "..", *os.listdir(fh)]
+
+    @staticmethod
+    def releasedir(path: str, fh: int) -> None:
+        """It is closed."""
+        os.close(fh)
 
     @staticmethod
     def statfs(path: str) -> dict[str, int]:
@@ -194,5 +204,11 @@ for _name in [name for name in vars(Shown) if not name.startswith("_")]:
 if __name__ == "__main__":
     shown, where, orders = sys.argv[1:]
     FUSE(
-        Failing(shown, orders), where, foreground=True, use_ino=True, hard_remove=True, allow_other=True, nothreads=True
+        Failing(shown, orders),
+        where,
+        foreground=True,
+        noforget=True,
+        hard_remove=True,
+        allow_other=True,
+        nothreads=True,
     )
