@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from speed import bazel
 from speed.graph import SHARED, STEPS, Model, models
 from speed.measure import Command, once
 
@@ -27,6 +28,8 @@ PACKAGES = {
 
 def install(peer: str, folder: Path) -> str:
     """The peer's program, installed into an environment of its own below ``folder``."""
+    if peer == "bazel":
+        return bazel.install(folder)
     if peer not in PACKAGES:
         found = shutil.which(peer)
         return found or sys.exit(f"there is no {peer} on this machine")
@@ -45,6 +48,8 @@ def install(peer: str, folder: Path) -> str:
 
 def version(program: str) -> str:
     """What the peer calls itself."""
+    if Path(program).name.startswith("bazel"):
+        return bazel.version(program)
     lines = once(Command((program, "--version"), Path.cwd())).strip().splitlines()
     return next((line.strip() for line in lines if re.search(r"\d\.\d", line)), lines[0])
 
@@ -58,6 +63,9 @@ def actions(model: Model) -> Iterator[tuple[str, tuple[str, ...], str]]:
 
 def command(peer: str, program: str, root: Path, count: int) -> Command:
     """Write the peer's build file into the workspace; the command that builds everything."""
+    if peer == "bazel":
+        bazel.write(root, models(count))
+        return bazel.command(program, root)
     for model in models(count):
         (root / "made" / model.package).mkdir(parents=True, exist_ok=True)
     words = _WRITERS[peer](root, count)
@@ -150,6 +158,12 @@ def _dvc(root: Path, count: int) -> tuple[str, ...]:
             )
     (root / "dvc.yaml").write_text("".join(lines))
     return ("repro", "--quiet")
+
+
+def end(peer: str, program: str, root: Path) -> None:
+    """Stop what the peer has left running."""
+    if peer == "bazel":
+        bazel.end(program, root)
 
 
 _WRITERS = {
