@@ -7,19 +7,18 @@ import importlib.machinery
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import CodeType, ModuleType
 from typing import Any
 
 
-def clash(names: Iterable[str], work: str, *, toolchains: bool = True) -> str:
+def clash(taken: Set[str], work: str, *, toolchains: bool = True) -> str:
     """A name among modules imported in advance that the staged code uses for a module of its own; '' without one.
 
     A new interpreter would import the staged one. The caller starts one then.
 
     :param toolchains: whether to look at the toolchain's modules, too, and not at the training code alone.
     """
-    taken = set(names)
     folders = [f"{work}/in/source"]
     shared = f"{work}/code/toolchains"
     for folder, _, _ in os.walk(folders[0]):
