@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from megbuild.errors import FAILED, fail
+from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
@@ -27,6 +27,7 @@ MOST_FILES = 10_000
 """Files and folders that an action may leave: each one is stored, and synced, by itself."""
 _LONGEST_PATH, _LONGEST_NAME = 1000, 240
 """Characters of an output's path, bytes of a name in it: a published name may have a model's before it."""
+_LOG = "the log shows what it did"
 REFUSAL = "out/refusal.txt"
 """Where a worker leaves the one sentence with which it refused."""
 
@@ -112,70 +113,53 @@ def collect(
     """
     made: dict[str, Path] = {}
     kept: set[str] = set()
-    for path in sorted(_files(folder / "out" if sealed else folder, action.id)):
+    for path in sorted(_files(folder / "out" if sealed else folder, action)):
         inside = path.relative_to(folder).as_posix()
         top, _, rest = inside.partition("/")
         if top == "out" and any(rest == output or rest.startswith(output + "/") for output in action.outputs):
-            if path.is_symlink() or not path.is_file():
-                raise fail(
-                    "MB404",
-                    f"{action.id}: the action left {_shown(inside)}, which is no plain file",
-                    "write the content itself to out/",
-                    status=FAILED,
-                )
-            if not _can_be_kept(rest):
-                raise fail(
-                    "MB404",
-                    f"{action.id}: the action left a file with a name that cannot be kept: {rest!a:.200}",
-                    "use short names of printable characters",
-                    status=FAILED,
-                )
-            made[rest] = path
+            made[rest] = _output(path, inside, action)
         elif inside in fingerprint.staged:
             if path.is_symlink() or not path.is_file() or digest_file(path) != fingerprint.staged[inside]:
-                raise fail(
-                    "MB405",
-                    f"{action.id}: the action changed its input {inside}",
-                    "write to out/ instead",
-                    status=FAILED,
-                )
+                raise _wrong("MB405", action, f"the action changed its input {inside}", "write to out/ instead")
             kept.add(inside)
         elif top not in PRIVATE:
-            raise fail(
-                "MB404",
-                f"{action.id}: the action left {_shown(inside)}, which is no declared output",
-                "write outputs to out/, scratch files to $TMPDIR",
-                status=FAILED,
-            )
+            said = f"the action left {_shown(inside)}, which is no declared output"
+            raise _wrong("MB404", action, said, "write outputs to out/, scratch files to $TMPDIR")
     if not sealed and (gone := sorted(fingerprint.staged.keys() - kept)):
-        raise fail(
-            "MB405",
-            f"{action.id}: the action removed its input {gone[0]}",
-            "copy it to $TMPDIR and work there",
-            status=FAILED,
-        )
-    wanted = [*(f"artifact/{name}" for name in action.artifact), *action.outputs]
-    for output in wanted:
+        said = f"the action removed its input {gone[0]}"
+        raise _wrong("MB405", action, said, "copy it to $TMPDIR and work there")
+    _complete(made, action)
+    size = sum(path.stat().st_size for path in made.values())
+    if size > content.room():  # holes of a file take no room until it is copied
+        said = f"the store has no room for the {size / 1e6:.0f} MB that the action made"
+        raise _wrong("MB610", action, said, "free space on the disk of the cache")
+    return {name: content.put_file(path) for name, path in made.items()}
+
+
+def _output(path: Path, inside: str, action: Action) -> Path:
+    """A file in the place of a declared output, when it can be one."""
+    if path.is_symlink() or not path.is_file():
+        said = f"the action left {_shown(inside)}, which is no plain file"
+        raise _wrong("MB404", action, said, "write the content itself to out/")
+    name = inside.removeprefix("out/")
+    if not _can_be_kept(name):
+        said = f"the action left a file with a name that cannot be kept: {name!a:.200}"
+        raise _wrong("MB404", action, said, "use short names of printable characters")
+    return path
+
+
+def _complete(made: Mapping[str, Path], action: Action) -> None:
+    """Nothing that was declared is missing, and the artifact is not empty."""
+    for output in (*(f"artifact/{name}" for name in action.artifact), *action.outputs):
         folder_of = () if PurePosixPath(output).suffix else (path for path in made if path.startswith(output + "/"))
         if output not in made and not any(folder_of):
-            raise fail(
-                "MB403",
-                f"{action.id}: the action ended well but did not make {output}",
-                "the log shows what it did",
-                status=FAILED,
-            )
-    sizes = {name: path.stat().st_size for name, path in made.items()}
-    if action.artifact and not sizes[f"artifact/{action.artifact[0]}"]:
-        raise fail(
-            "MB618",
-            f"{action.id}: the action ended well and made an empty {action.artifact[0]}",
-            "the log shows what it did",
-            status=FAILED,
-        )
-    if sum(sizes.values()) > content.room():  # holes of a file take no room until it is copied
-        message = f"{action.id}: the store has no room for the {sum(sizes.values()) / 1e6:.0f} MB that the action made"
-        raise fail("MB610", message, "free space on the disk of the cache", status=FAILED)
-    return {name: content.put_file(path) for name, path in made.items()}
+            raise _wrong("MB403", action, f"the action ended well but did not make {output}", _LOG)
+    if action.artifact and not made[f"artifact/{action.artifact[0]}"].stat().st_size:
+        raise _wrong("MB618", action, f"the action ended well and made an empty {action.artifact[0]}", _LOG)
+
+
+def _wrong(code: str, action: Action, said: str, hint: str) -> MegbuildError:
+    return fail(code, f"{action.id}: {said}", hint, status=FAILED)
 
 
 def _can_be_kept(name: str) -> bool:
@@ -192,7 +176,7 @@ def _shown(path: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in path)
 
 
-def _files(folder: Path, action: str) -> Iterator[Path]:
+def _files(folder: Path, action: Action) -> Iterator[Path]:
     """Every file and link below a folder, however deep; raises OSError for what nobody can look into."""
     pending, count = [folder], 0
     while pending:
@@ -201,8 +185,8 @@ def _files(folder: Path, action: str) -> Iterator[Path]:
             for entry in entries:
                 count += 1
                 if count > MOST_FILES:
-                    message = f"{action}: the action left more than {MOST_FILES} files and folders"
-                    raise fail("MB619", message, "pack what belongs together into one file", status=FAILED)
+                    said = f"the action left more than {MOST_FILES} files and folders"
+                    raise _wrong("MB619", action, said, "pack what belongs together into one file")
                 if not entry.is_dir(follow_symlinks=False):
                     yield Path(entry.path)
                 elif base != folder or entry.name not in PRIVATE:
