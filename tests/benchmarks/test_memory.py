@@ -26,7 +26,7 @@ MODEL = 18
 def peak(folder: Path, models: int) -> int:
     """The most memory that a first build takes, in MiB, with actions that hash what they read."""
     root = folder / f"of-{models}"
-    environment = {**os.environ, "MEGBUILD_CACHE": str(folder / "cache"), "PYTHONPATH": str(BENCHMARKS)}
+    environment = {**os.environ, "MEGBUILD_CACHE": str(folder / f"cache-{models}"), "PYTHONPATH": str(BENCHMARKS)}
     subprocess.run([sys.executable, "-c", LAY_OUT, root, str(models)], env=environment, check=True)
     script = str(BENCHMARKS / "speed/first_build.py")
     done = subprocess.run(
