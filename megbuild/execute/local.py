@@ -31,7 +31,8 @@ from megbuild.execute.soundness import sound
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.undeclared import declared_at, undeclared
-from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, Zygotes
+from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits
+from megbuild.execute.zygotes import Zygotes
 from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore

@@ -15,7 +15,7 @@ import pytest
 
 from megbuild import pipeline
 from megbuild.cli.schedule import Scheduler
-from megbuild.execute import local, zygote
+from megbuild.execute import local, zygote, zygotes
 from megbuild.execute.turns import Machine
 
 from ..conftest import Heard
@@ -62,7 +62,7 @@ def test_bytes_do_not_depend_on_how_an_action_was_started(
             return found if warm else replace(found, preload=())
 
         monkeypatch.setattr(local.Local, "_kind", kind)
-        monkeypatch.setattr(local, "Zygotes", partial(zygote.Zygotes, without=without))
+        monkeypatch.setattr(local, "Zygotes", partial(zygotes.Zygotes, without=without))
         heard = Heard()
         report = pipeline.build(pipeline.Asked((), root), heard, Scheduler(Machine.here(2, 0), False))
         assert not report.failed

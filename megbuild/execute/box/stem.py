@@ -23,6 +23,8 @@ from . import kernel, root, warm
 
 MOST = 12
 """Stems of one zygote: each takes some megabytes."""
+_KNOWN = 10_000
+"""Codes of which it is noted that they were seen."""
 _SECONDS = 60
 """Processor seconds after which a stem's import is taken to hang."""
 _CONTROL, _PROCESSES = 3, 4
@@ -64,6 +66,55 @@ class Stem:
             return False
         self.names = frozenset(said.decode().split("\n"))
         return True
+
+
+class Stems:
+    """The stems of a zygote, by the digest of their code."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Stem | None] = {}
+        self._tried: set[str] = set()
+        self._hearing: dict[int, str] = {}
+
+    def get(self, code: str) -> Stem | None:
+        """The stem of this code."""
+        return self._of.get(code)
+
+    def wanted(self, code: str) -> bool:
+        """Whether one shall grow for an action of this code: for the second one, since many have one action."""
+        if code not in self._of:
+            if len(self._of) < _KNOWN:
+                self._of[code] = None
+            return False
+        if self._of[code] or code in self._tried or len(self._tried) >= MOST:
+            return False
+        self._tried.add(code)
+        return True
+
+    def grown(self, code: str, stem: Stem) -> None:
+        """One has been forked; its descriptor will be heard of."""
+        self._of[code] = stem
+        self._hearing[stem.control.fileno()] = code
+
+    def hears(self, descriptor: int) -> bool:
+        """Whether the descriptor is a stem's."""
+        return descriptor in self._hearing
+
+    def hear(self, descriptor: int) -> bool:
+        """A stem has something to say; False when it is gone."""
+        code = self._hearing[descriptor]
+        stem = self._of[code]
+        if stem and stem.hear():
+            return True
+        del self._hearing[descriptor]
+        self._of[code] = None
+        return False
+
+    def end(self) -> None:
+        """End all of them, so that what they have used is counted as used by this process."""
+        for stem in self._of.values():
+            if stem:
+                stem.end()
 
 
 def texts(folder: str, code: Mapping[str, str]) -> dict[str, bytes] | None:

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence, Set
+from hashlib import sha256
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -30,6 +31,35 @@ def clash(taken: Set[str], work: str, *, toolchains: bool = True) -> str:
             if entry.partition(".")[0] in taken:
                 return entry
     return ""
+
+
+class Compiled:
+    """Staged modules as code, compiled once for all actions that stage the same bytes at the same place."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], CodeType] = {}
+
+    def of(self, folder: str, work: str, digests: Mapping[str, str]) -> dict[str, CodeType]:
+        """The code by the place in ``work`` where it will be imported; without what is not as its digest says.
+
+        :param digests: the files staged in ``folder``, with their SHA-256.
+        """
+        found: dict[str, CodeType] = {}
+        for path, digest in digests.items():
+            place = f"{work}/{path}"
+            if not path.endswith(".py"):
+                continue
+            if (place, digest) not in self._known:
+                with open(f"{folder}/{path}", "rb") as file:
+                    text = file.read()
+                if sha256(text).hexdigest() != digest:
+                    continue
+                try:
+                    self._known[place, digest] = compile(text, place, "exec", dont_inherit=True)
+                except (SyntaxError, ValueError):
+                    continue  # said when it is imported
+            found[place] = self._known[place, digest]
+        return found
 
 
 def use(compiled: Mapping[str, CodeType]) -> None:

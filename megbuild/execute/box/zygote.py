@@ -17,7 +17,6 @@ import socket
 import sys
 import time
 import traceback
-from hashlib import sha256
 from types import CodeType
 from typing import Any
 
@@ -28,8 +27,6 @@ _ALIVE = b"+"
 _LARGEST = 1 << 18
 _LOOK = 1.0
 """Seconds between looks for actions that have stopped; one that has at two looks is ended."""
-_KNOWN = 10_000
-"""Codes of which it is noted that they were seen."""
 
 
 def main(at_start: list[str]) -> None:
@@ -96,14 +93,12 @@ class _Zygote:
         self.boxed = told["box"] == "namespaces"
         self.abi = 0 if told["box"] == "nothing" else landlock.version()
         self.running: dict[int, _Action] = {}
-        self.compiled: dict[tuple[str, str], CodeType] = {}
+        self.compiled = warm.Compiled()
         self.namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self.imported: dict[str, CodeType] = {}
         self.changed: dict[str, str | None] = {}
         self.growing = True
-        self.stems: dict[str, stem.Stem | None] = {}
-        self.tried: set[str] = set()
-        self.hearing: dict[int, str] = {}
+        self.stems = stem.Stems()
         self.poll = select.poll()
         self.looked = 0.0
 
@@ -119,8 +114,9 @@ class _Zygote:
                     for one in descriptors:
                         os.set_inheritable(one, False)  # the keeper needs none
                     self._take(message, *descriptors)
-                elif descriptor in self.hearing:
-                    self._hear(descriptor)
+                elif self.stems.hears(descriptor):
+                    if not self.stems.hear(descriptor):
+                        self.poll.unregister(descriptor)
                 elif descriptor in self.running:
                     action = self.running[descriptor]
                     if descriptor == action.ended:
@@ -141,10 +137,8 @@ class _Zygote:
                 action.kill()
 
     def end(self) -> None:
-        """End the stems, so that what they have used is counted as used by this process, and this process."""
-        for grown in self.stems.values():
-            if grown:
-                grown.end()
+        """End the stems, and this process."""
+        self.stems.end()
         os._exit(0)
 
     def _take(self, message: bytes, log: int, answer: int) -> None:
@@ -158,19 +152,12 @@ class _Zygote:
         self._start(request, log, answer)
 
     def _stem_of(self, request: dict[str, Any]) -> stem.Stem | None:
-        """The stem of an action's code; the second action of the same code lets it grow, since many have one action."""
         first = request.get("first")
         if not (first and self.boxed and self.ready and self.growing):
             return None
-        code = first["code"]
-        if code not in self.stems:
-            if len(self.stems) < _KNOWN:
-                self.stems[code] = None
-            return None
-        if self.stems[code] is None and code not in self.tried and len(self.tried) < stem.MOST:
-            self.tried.add(code)
-            self._grow(code, request)
-        return self.stems[code]
+        if self.stems.wanted(first["code"]):
+            self._grow(first["code"], request)
+        return self.stems.get(first["code"])
 
     def _grow(self, code: str, request: dict[str, Any]) -> None:
         first = request["first"]
@@ -186,8 +173,7 @@ class _Zygote:
             return
         if process:
             theirs.close()
-            self.stems[code] = stem.Stem(process, ours)
-            self.hearing[ours.fileno()] = code
+            self.stems.grown(code, stem.Stem(process, ours))
             self.poll.register(ours, select.POLLIN)
             return
         status = 1
@@ -207,18 +193,9 @@ class _Zygote:
             control, self.namespace, files, compiled, first, self.own
         )
         self.imported, self.own, self.growing = compiled, [], False
-        self.stems, self.hearing, self.running = {}, {}, {}
+        self.stems, self.running = stem.Stems(), {}
         self.poll = select.poll()
         self.serve()
-
-    def _hear(self, descriptor: int) -> None:
-        """A stem is ready, or gone."""
-        code = self.hearing[descriptor]
-        grown = self.stems[code]
-        if grown and not grown.hear():
-            self.poll.unregister(descriptor)
-            del self.hearing[descriptor]
-            self.stems[code] = None
 
     def _start(self, request: dict[str, Any], log: int, answer: int) -> None:
         with_megbuild = socket.socket(fileno=answer)
@@ -296,25 +273,9 @@ class _Zygote:
         action.answer.close()
 
     def _compiled(self, request: dict[str, Any]) -> dict[str, CodeType]:
-        """The staged modules as code: compiled once for all actions that stage the same bytes at the same place."""
-        found: dict[str, CodeType] = {}
         if not (self.boxed and self.ready):
-            return found
-        for path, digest in request["code"].items():
-            if not path.endswith(".py"):
-                continue
-            place = f"{root.WORK}/{path}"
-            if (place, digest) not in self.compiled:
-                with open(f"{root.ACTIONS}/{request['name']}/{path}", "rb") as file:
-                    text = file.read()
-                if sha256(text).hexdigest() != digest:
-                    continue
-                try:
-                    self.compiled[place, digest] = compile(text, place, "exec", dont_inherit=True)
-                except (SyntaxError, ValueError):
-                    continue  # said when it is imported
-            found[place] = self.compiled[place, digest]
-        return found
+            return {}
+        return self.compiled.of(f"{root.ACTIONS}/{request['name']}", root.WORK, request["code"])
 
     def _be_the_action(self, request: dict[str, Any], compiled: dict[str, CodeType], log: int, living: int) -> None:
         """In the forked process: become the action."""
