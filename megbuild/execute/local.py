@@ -182,7 +182,7 @@ class Local:
         kinds: dict[Kind, None] = {}
         for action in expected:
             toolchain = self.toolchains.get(action.toolchain)
-            if toolchain and (there := installed(toolchain, self.cache)) and self._is_sound(toolchain):
+            if toolchain and (there := self._ready(toolchain)):
                 kinds[self._kind(action, toolchain, there)] = None
         others = [kind for kind in kinds if kind != first and kind.preload][: self.zygotes.most - 1]
         if others:
@@ -212,13 +212,18 @@ class Local:
 
     def _toolchain(self, action: Action) -> Installed:
         toolchain = self.toolchains[action.toolchain]
-        if (there := installed(toolchain, self.cache)) and self._is_sound(toolchain):
+        if there := self._ready(toolchain):
             return there  # an action need not wait while another toolchain is installed
         self._install_all()
         with self._lock(toolchain):
             there = provision(toolchain, self.cache, self.say)
             self._sound.add(toolchain.digest)
             return there
+
+    def _ready(self, toolchain: Toolchain) -> Installed | None:
+        """The environment, when it is there and sound; another thread may have found that it is not, and removed it."""
+        there = installed(toolchain, self.cache) and self._is_sound(toolchain)
+        return installed(toolchain, self.cache) if there else None
 
     def _is_sound(self, toolchain: Toolchain) -> bool:
         """Whether an installed toolchain is as it was installed; looked at once in a build, before its first action."""

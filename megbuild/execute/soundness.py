@@ -21,7 +21,7 @@ _DAY = 86400.0
 
 
 def sound(toolchain: Toolchain, cache: Path, say: Say) -> bool:
-    """Whether every file of an environment looks as it was installed; if not, the environment is removed, if it is there.
+    """Whether every file of an installed environment looks as it was installed; if not, the environment is removed.
 
     ``say`` hears which file does not. One of an older megbuild, which kept no inventory, is taken stock of now.
     """
@@ -34,7 +34,7 @@ def sound(toolchain: Toolchain, cache: Path, say: Say) -> bool:
                 inventory.write(
                     inventory.take(folder), inventory_of(cache, toolchain.digest)
                 )  # else the cache cannot be written
-        return folder.exists()  # who waited for the lock may find that it was removed
+        return True
     if not changed:
         _used(inventory_of(cache, toolchain.digest))
         return True

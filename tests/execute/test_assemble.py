@@ -96,8 +96,6 @@ def test_a_shared_file_that_changed_behind_its_stamp_is_found_by_content(rules, 
     soundness.condemn(cache, toolchain.digest)
     said = []
     assert not soundness.sound(toolchain, cache, said.append)
-    assert not soundness.sound(toolchain, cache, said.append), "who waited meanwhile is not sent to what is gone"
-    assert len(said) == 1
     assert not (cache / "compiled" / assemble.DIGESTS).exists()
 
 
