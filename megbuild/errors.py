@@ -94,6 +94,11 @@ class Problems(list[Problem]):
         return self
 
 
+def printable(text: str, keep: str = "") -> str:
+    """A text that somebody else chose, for a terminal: no sequences of control, and no line of its own unless ``keep`` has the newline."""
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def fail(code: str, message: str, hint: str = "", where: Where | None = None, *, status: int = USAGE) -> MegbuildError:
     """The error of a single problem, to be raised by the caller."""
     return MegbuildError((Problem(code, message, hint, where),), status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from megbuild.errors import FAILED, MegbuildError, Problem, fail
+from megbuild.errors import FAILED, MegbuildError, Problem, fail, printable
 from megbuild.execute.staging import Moved
 from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.store.content import ContentStore
@@ -48,8 +48,7 @@ def _check_onnx(leaf: Leaf, content: ContentStore, found: Digest) -> None:
     try:
         onnx_wire.check(content.path(found))
     except onnx_wire.Fault as fault:
-        message = f"{leaf.said} {fault}"
-        message = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in message)
+        message = printable(f"{leaf.said} {fault}")
         raise fail("MB617", message, "get the file from whom you trust, in one piece", status=FAILED) from None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from megbuild.errors import Problem
+from megbuild.errors import Problem, printable
 from megbuild.execute.zygote import Limits
 from megbuild.graph.sources import written_line
 
@@ -98,7 +98,7 @@ def log_tail(log: Path, root: Path, staged: Path, lines: int = TAIL) -> tuple[st
             text = file.read().decode(errors="replace")
     except OSError:
         return ()
-    shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    shown = printable(text, "\n")
     return tuple(_as_written(line, root, staged)[:300] for line in shown.strip().splitlines()[-lines:])
 
 
@@ -130,14 +130,10 @@ def refusal(path: Path) -> tuple[str, tuple[tuple[str, str], ...]]:
             )
     except OSError:
         text = ""
-    lines = [_printable(line) for line in text.split("\n")]
+    lines = [printable(line, "\t") for line in text.split("\n")]
     parts = [line.partition("\t") for line in lines[1:] if line.strip()]
     sentence = " ".join(lines[0].split()) or "refused, and did not say why"
     return sentence, tuple((place, said.replace("\t", " ")) for place, _, said in parts)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def limit_of(tail: Sequence[str], limits: Limits) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from megbuild.errors import FAILED, MegbuildError, fail
+from megbuild.errors import FAILED, MegbuildError, fail, printable
 from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
@@ -123,7 +123,7 @@ def collect(
                 raise _wrong("MB405", action, f"the action changed its input {inside}", "write to out/ instead")
             kept.add(inside)
         elif top not in PRIVATE:
-            said = f"the action left {_shown(inside)}, which is no declared output"
+            said = f"the action left {printable(inside)}, which is no declared output"
             raise _wrong("MB404", action, said, "write outputs to out/, scratch files to $TMPDIR")
     if not sealed and (gone := sorted(fingerprint.staged.keys() - kept)):
         said = f"the action removed its input {gone[0]}"
@@ -139,7 +139,7 @@ def collect(
 def _output(path: Path, inside: str, action: Action) -> Path:
     """A file in the place of a declared output, when it can be one."""
     if path.is_symlink() or not path.is_file():
-        said = f"the action left {_shown(inside)}, which is no plain file"
+        said = f"the action left {printable(inside)}, which is no plain file"
         raise _wrong("MB404", action, said, "write the content itself to out/")
     name = inside.removeprefix("out/")
     if not _can_be_kept(name):
@@ -169,11 +169,6 @@ def _can_be_kept(name: str) -> bool:
         and len(name) <= _LONGEST_PATH
         and all(len(p.encode()) <= _LONGEST_NAME for p in name.split("/"))
     )
-
-
-def _shown(path: str) -> str:
-    """A path that an action chose, for a terminal: no bytes that are no text, no line of its own, no sequences of control."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in path)
 
 
 def _files(folder: Path, action: Action) -> Iterator[Path]:
