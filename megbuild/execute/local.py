@@ -6,7 +6,6 @@ interpreter anew in the same box.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,11 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from megbuild.declare import sdks, secrets
 from megbuild.declare.models import Toolchain
-from megbuild.declare.rules import builtin_rules_folder
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
@@ -31,9 +28,10 @@ from megbuild.execute.soundness import sound
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
 from megbuild.execute.undeclared import declared_at, undeclared
-from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits
+from megbuild.execute.worker_code import SharedCode, code_of
+from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, WorkerCode
 from megbuild.execute.zygotes import Zygotes
-from megbuild.graph.actions import Action, Leaf
+from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
@@ -45,8 +43,6 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 """Wall seconds after which an action is taken to hang, by the format that it makes: training may take days."""
 TIME_LIMIT = 1800.0
 """The same for every other action."""
-OWN = (f"{Path(__file__).resolve().parents[1]}/", f"{builtin_rules_folder()}/")
-"""Where megbuild's own code lies."""
 SHARED, GONE = ".shared", ".gone"
 """Beside the staged folders: code that they share by links, and those that are being deleted."""
 _LONGEST_NAME = 150
@@ -81,7 +77,7 @@ class Local:
 
     def __post_init__(self) -> None:
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
-        self._shared, self._gone = self.folder / "actions" / SHARED, self.folder / "actions" / GONE
+        self._shared, self._gone = SharedCode(self.folder / "actions" / SHARED), self.folder / "actions" / GONE
 
     def run(self, action: Action, now: Fingerprint, over: Callable[[], None] = lambda: None) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
@@ -107,7 +103,7 @@ class Local:
         """See :class:`megbuild.execute.builder.Runner`."""
         self.zygotes.stop()
         self._deleting.shutdown()
-        for folder in (self._shared, self._gone):
+        for folder in (self._shared.folder, self._gone):
             remove(folder)
 
     @property
@@ -120,8 +116,7 @@ class Local:
         kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
         self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
-        code = {path: digest.sha256 for path, digest in now.staged.items() if path.startswith("code/")}
-        first = _first(action, code)
+        code = code_of(action)
         for last in (False, True):
             try:
                 with self.zygotes.taken(kind) as zygote:
@@ -130,12 +125,12 @@ class Local:
                     log.parent.mkdir(parents=True, exist_ok=True)
                     log.write_bytes(b"")
                     sealed = zygote.box.confined == NAMESPACES
-                    self._stage(action, now, folder, self._shared if sealed else None)
+                    code = self._stage(action, now, folder, code, apart=sealed)
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     environment |= _keys(action, self.root)
                     watched = Watched(folder, declared(action))
                     try:
-                        ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action), first)
+                        ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
                     finally:
                         unread = watched.unread()
                     return replace(ending, unread=unread)
@@ -162,10 +157,14 @@ class Local:
             self._deleting.submit(remove, gone)
         folder.mkdir(parents=True)
 
-    def _stage(self, action: Action, now: Fingerprint, folder: Path, shared: Path | None) -> None:
-        """Stage it whole or not at all: on a full disk, half of it would take the room that the next action needs."""
+    def _stage(self, action: Action, now: Fingerprint, folder: Path, code: WorkerCode, *, apart: bool) -> WorkerCode:
+        """Stage it whole or not at all: on a full disk, half of it would take the room that the next action needs.
+
+        :param apart: whether its code is to stay apart, for a box that can show it and in which nobody can change it.
+        """
         try:
-            stage(action, now, self.content, folder, shared)
+            stage(action, now, self.content, folder, code=not apart)
+            return replace(code, laid=f"{SHARED}/{self._shared.lay(action, code).name}") if apart else code
         except BaseException:
             remove(folder)
             raise
@@ -175,7 +174,7 @@ class Local:
         with self._guard:
             expected, self.expected = self.expected, ()
             if not self._begun:
-                for folder in (self._shared, self._gone):
+                for folder in (self._shared.folder, self._gone):
                     remove(folder)  # of a build that was killed
                 self._gone.mkdir(parents=True, exist_ok=True)
                 self._begun = True
@@ -246,6 +245,7 @@ class Local:
         environment = environment_of(action, str(folder), self.toolchains[action.toolchain])
         by_hand = ""
         with suppress(OSError):  # a full disk may be why it failed
+            self._shared.give(code_of(action), folder)
             by_hand = write_by_hand(folder, command, environment)
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: tuple[tuple[str, str], ...] = ()
@@ -285,25 +285,6 @@ def _keys(action: Action, root: Path) -> dict[str, str]:
             raise Moved(reference)
         found[f"MEGBUILD_SECRET_{name}"] = key.hex()
     return found
-
-
-def _first(action: Action, code: Mapping[str, str]) -> dict[str, Any] | None:
-    """What a worker does before it looks at what it was given: see ``megbuild/worker/ready.py``.
-
-    None where a part of the code is not megbuild's own: what a workspace brings is imported in the action's own box.
-    """
-    content = b""
-    for entry in action.inputs:
-        if isinstance(entry, Leaf) and entry.kind == "request":
-            content = entry.content or b""
-        elif entry.path.startswith("code/") and not (isinstance(entry, Leaf) and entry.origin.startswith(OWN)):
-            return None
-    if not content:
-        return None
-    request = json.loads(content)
-    arguments = [request["worker"], request["function"]]
-    known = digest_bytes(json.dumps([arguments, sorted(code.items())]).encode()).sha256
-    return {"folder": "code", "module": "megbuild_worker.ready", "arguments": arguments, "code": known}
 
 
 def _base(action: Action, toolchain: Toolchain) -> dict[str, str]:

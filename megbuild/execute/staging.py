@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from megbuild.errors import FAILED, MegbuildError, fail, printable
@@ -21,6 +20,8 @@ from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_file
 
+CODE = "code/"
+"""Where the modules lie that an action runs."""
 PRIVATE = ("home", "tmp")
 """Folders that an action may use as it likes; nothing in them is an output."""
 MOST_FILES = 10_000
@@ -40,37 +41,40 @@ class Moved(Exception):
         self.path = path
 
 
-def stage(
-    action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path, shared: Path | None = None
-) -> None:
+def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folder: Path, *, code: bool = True) -> None:
     """Lay out ``action`` in the empty ``folder``.
 
-    :param shared: a folder for code that many actions have in common, which is linked from there. Only for a box in
-        which inputs cannot be changed.
+    :param code: whether its code is staged as well; else there is an empty folder, on which the box shows it.
     :raises Moved: when a file no longer has the digest that is in the key.
     :raises megbuild.store.content.Missing: when the store lost the product of another action.
     """
     for name in ("out", *PRIVATE):
         (folder / name).mkdir(parents=True)
+    if not code:
+        (folder / "code").mkdir()
     leaves = {entry.path: entry for entry in action.inputs if isinstance(entry, Leaf)}
     for path, digest in fingerprint.staged.items():
+        if path.startswith(CODE) and not code:
+            continue
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        leaf = leaves.get(path)
-        if leaf is None:
-            content.materialise(digest, target, writable=False)
-        elif leaf.content is not None:
-            target.write_bytes(leaf.content)
-        elif shared and leaf.kind == "code":
-            _link(leaf, shared / leaf.digest.sha256, target)
-            continue
+        if leaf := leaves.get(path):
+            place(leaf, target)
         else:
-            _copy(leaf, target)
-        target.chmod(0o444)
+            content.materialise(digest, target, writable=False)
     for output in action.outputs:
         (folder / "out" / output).parent.mkdir(parents=True, exist_ok=True)
         if not PurePosixPath(output).suffix:
             (folder / "out" / output).mkdir(exist_ok=True)
+
+
+def place(leaf: Leaf, target: Path) -> None:
+    """Place a leaf, read-only; raises Moved when it is not as it was hashed."""
+    if leaf.content is not None:
+        target.write_bytes(leaf.content)
+    else:
+        _copy(leaf, target)
+    target.chmod(0o444)
 
 
 def _copy(leaf: Leaf, target: Path) -> None:
@@ -86,19 +90,6 @@ def _copy(leaf: Leaf, target: Path) -> None:
 
 def _can_read(path: str) -> bool:
     return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113 - a text, and only asked
-
-
-def _link(leaf: Leaf, kept: Path, target: Path) -> None:
-    """Link a file from its one copy, which is made first where there is none."""
-    if not kept.exists():
-        part = kept.with_name(f"{kept.name}.{os.urandom(4).hex()}")
-        part.parent.mkdir(exist_ok=True)
-        _copy(leaf, part)
-        part.chmod(0o444)
-        with suppress(FileExistsError):  # not renamed: a file cannot be linked at the moment in which it is replaced
-            os.link(part, kept)
-        part.unlink()
-    os.link(kept, target)
 
 
 def collect(

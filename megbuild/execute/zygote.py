@@ -80,6 +80,21 @@ class Kind:
 
 
 @dataclass(frozen=True)
+class WorkerCode:
+    """The code of an action: its files with their SHA-256, a digest of all of them, and what its worker does first.
+
+    ``first`` is for :mod:`megbuild.worker.ready`, and None where a part of the code is not megbuild's own: what a workspace
+    brings is imported in the action's own box. ``laid`` is where it is laid out, seen from the staged folders; '' in
+    the action's own.
+    """
+
+    files: Mapping[str, str]
+    digest: str = ""
+    first: Mapping[str, Any] | None = None
+    laid: str = ""
+
+
+@dataclass(frozen=True)
 class Box:
     """What a zygote can do: how actions are confined, why not better, why not forked (else they start anew)."""
 
@@ -164,20 +179,16 @@ class Zygote:
         return "/work" if self.box.confined == NAMESPACES else str(self.actions / name)
 
     def run(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: Mapping[str, str], log: Path, limits: Limits,
-        first: Mapping[str, Any] | None = None,
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: WorkerCode, log: Path, limits: Limits,
     ) -> Ending:  # fmt: skip
         """Run an action to its end in its staged folder ``name``; output and errors go to ``log``.
 
-        :param code: the staged files of code with their SHA-256.
-        :param first: what all actions of this code do first (``folder``, ``module`` and ``arguments`` of the function that does it),
-            and in ``code`` what stands for all of that: a stem may do it for them once.
         :param limits: when one of them is hit, the action and all it started are killed.
         :raises Dead: when the zygote dies, or the box cannot be made.
         """
         request: dict[str, Any] = {"name": name, "arguments": list(arguments), "flags": self.kind.flags}
         request["limits"] = limits.in_kernel()
-        request |= {"environment": dict(environment), "code": dict(code), "first": first}
+        request |= {"environment": dict(environment), "code": dict(code.files), "first": code.first, "laid": code.laid}
         message = json.dumps(request).encode()
         if len(message) > _LARGEST:
             message = json.dumps({**request, "code": {}, "first": None}).encode()

@@ -32,7 +32,7 @@ open('/work/out/x', 'w').write('x')
 def main(place: Path) -> None:
     """Make the box, run the attempts in it, and print what became of each."""
     sys.path.insert(0, str(place))
-    from megbuild.execute.zygote import Kind, Limits, Zygote
+    from megbuild.execute.zygote import Kind, Limits, WorkerCode, Zygote
 
     kind = Kind("user", "/usr/bin/python3", ("/usr",), ("-B", "-s"), ("json",), (("PATH", "/usr/bin"),))
     zygote = Zygote(kind, place / "actions", place / "log")
@@ -42,7 +42,8 @@ def main(place: Path) -> None:
     for folder in ("out", "home", "tmp", "code"):
         (stage / folder).mkdir(parents=True)
     (stage / "code/main.py").write_text(CODE)
-    ending = zygote.run("a", ["code/main.py"], {"PATH": "/usr/bin"}, {}, place / "said", Limits(1 << 32, seconds=30))
+    code = WorkerCode({})
+    ending = zygote.run("a", ["code/main.py"], {"PATH": "/usr/bin"}, code, place / "said", Limits(1 << 32, seconds=30))
     zygote.stop()
     print((place / "said").read_text(), end="")
     assert ending.well, ending

@@ -7,13 +7,15 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from megbuild.execute import local
+from megbuild.execute import local, worker_code
 from megbuild.execute.failure import ActionFailed
-from megbuild.execute.zygote import Zygote
+from megbuild.execute.worker_code import code_of
+from megbuild.execute.zygote import WorkerCode, Zygote
 from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import fingerprint
 from megbuild.store.digests import digest_bytes
@@ -120,7 +122,7 @@ class Stems:
 
 @pytest.fixture
 def stems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stems]:
-    monkeypatch.setattr(local, "OWN", (f"{tmp_path / 'own'}/",))
+    monkeypatch.setattr(worker_code, "OWN", (f"{tmp_path / 'own'}/",))
     box = boxes(tmp_path, monkeypatch, ["json", "decimal", "numpy"])
     yield Stems(box, tmp_path / "own")
     box.runner.stop()
@@ -150,19 +152,17 @@ def test_a_file_that_is_not_what_the_action_declares_grows_no_stem(
     stems: Stems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The zygote reads each file of the code and compares it with its digest."""
-    told = local._first
 
-    def first(action: Action, code: dict[str, str]) -> object:
-        found = told(action, code)
-        code["code/toolchains/toy/toy.py"] = "0" * 64
-        return found
+    def other(action: Action) -> WorkerCode:
+        code = code_of(action)
+        return replace(code, files={**code.files, "code/toolchains/toy/toy.py": "0" * 64})
 
-    monkeypatch.setattr(local, "_first", first)
+    monkeypatch.setattr(local, "code_of", other)
     stems.never_grows()
 
 
 def test_code_of_a_workspace_grows_no_stem(stems: Stems, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "OWN", ("/elsewhere/",))
+    monkeypatch.setattr(worker_code, "OWN", ("/elsewhere/",))
     stems.never_grows()
 
 

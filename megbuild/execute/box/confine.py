@@ -25,8 +25,10 @@ _OPEN_FILES = 65536
 """Descriptors of one process: a thousand processes shall not use up all files of the machine."""
 
 
-def mounts(name: str, processes: int) -> None:
+def mounts(name: str, laid: str, processes: int) -> None:
     """Show the staged folder ``name`` at /work, read-only but for what is its own, and hide all other ones.
+
+    Its code comes from the folder ``laid``, if that is not ''.
 
     The process has been forked into its process namespace; from here on it has files, network and IPC of its own.
     """
@@ -34,6 +36,9 @@ def mounts(name: str, processes: int) -> None:
     stage = f"{root.ACTIONS}/{name}"
     kernel.mount(stage, root.WORK, None, kernel.BIND)
     kernel.protect(root.WORK, kernel.READ_ONLY | _SAFE)
+    if laid:
+        kernel.mount(f"{root.ACTIONS}/{laid}/code", f"{root.WORK}/code", None, kernel.BIND)
+        kernel.protect(f"{root.WORK}/code", kernel.READ_ONLY | _SAFE)
     for folder in PRIVATE:
         kernel.mount(f"{stage}/{folder}", f"{root.WORK}/{folder}", None, kernel.BIND)
         kernel.protect(f"{root.WORK}/{folder}", _SAFE)

@@ -161,7 +161,7 @@ class _Zygote:
 
     def _grow(self, code: str, request: dict[str, Any]) -> None:
         first = request["first"]
-        files = stem.texts(f"{root.ACTIONS}/{request['name']}", request["code"])
+        files = stem.texts(_code(request), request["code"])
         if files is None:
             return
         compiled = self._compiled(request)
@@ -275,7 +275,7 @@ class _Zygote:
     def _compiled(self, request: dict[str, Any]) -> dict[str, CodeType]:
         if not (self.boxed and self.ready):
             return {}
-        return self.compiled.of(f"{root.ACTIONS}/{request['name']}", root.WORK, request["code"])
+        return self.compiled.of(_code(request), root.WORK, request["code"])
 
     def _be_the_action(self, request: dict[str, Any], compiled: dict[str, CodeType], log: int, living: int) -> None:
         """In the forked process: become the action."""
@@ -312,7 +312,7 @@ class _Zygote:
         """Confine this process; the folder that it works in."""
         os.umask(0o022)
         if self.boxed:
-            confine.mounts(request["name"], request["limits"]["processes"])
+            confine.mounts(request["name"], request["laid"], request["limits"]["processes"])
             work = root.WORK
         else:
             work = f"{self.told['actions']}/{request['name']}"
@@ -338,6 +338,11 @@ class _Zygote:
         if not self.imported:
             warm.use(compiled)
         return warm.run(arguments, compiled)
+
+
+def _code(request: dict[str, Any]) -> str:
+    """The folder in which an action's code is staged."""
+    return f"{root.ACTIONS}/{request['laid'] or request['name']}"
 
 
 def _supervise() -> None:
