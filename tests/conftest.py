@@ -24,7 +24,7 @@ from megbuild.execute.builder import Done, Ran
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.report import Row
 from megbuild.execute.staging import collect, stage
-from megbuild.execute.turns import Machine
+from megbuild.execute.turns import ROOM, Machine, Places
 from megbuild.graph.actions import Action, Outputs
 from megbuild.graph.code import Code
 from megbuild.graph.fingerprint import Fingerprint
@@ -154,14 +154,15 @@ class ToyRunner:
     toy: Toy
     content: ContentStore
 
-    def run(self, action: Action, now: Fingerprint, over: Callable[[], None] = lambda: None) -> Ran:
+    def run(self, action: Action, now: Fingerprint, places: Places = ROOM) -> Ran:
         folder = Path(tempfile.mkdtemp(dir=self.toy.scratch))
         try:
             stage(action, now, self.content, folder)
-            self.toy.ran.append(action.id)
-            self.toy.work[action.id](action, folder)
-            over()
-            return Ran(collect(action, now, self.content, folder), self.content.put_bytes(b"log"), self.toy.memory)
+            with places.one() as waited:
+                self.toy.ran.append(action.id)
+                self.toy.work[action.id](action, folder)
+            outputs = collect(action, now, self.content, folder)
+            return Ran(outputs, self.content.put_bytes(b"log"), self.toy.memory, waited=waited)
         finally:
             shutil.rmtree(folder)
 

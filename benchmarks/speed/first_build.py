@@ -12,12 +12,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from megbuild import pipeline
 from megbuild.execute import local
 from megbuild.execute.builder import Done, Ran
+from megbuild.execute.turns import Places
 from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.graph.reasons import Reason
@@ -31,7 +32,7 @@ class Hashing:
     def __init__(self, content: ContentStore, size: int = 0) -> None:
         self.content, self.size = content, size
 
-    def run(self, action: Action, now: Fingerprint, over: Callable[[], None]) -> Ran:
+    def run(self, action: Action, now: Fingerprint, places: Places) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         told = hashlib.sha256(repr(sorted((p, d.sha256) for p, d in now.staged.items())).encode()).hexdigest()
         more = hashlib.shake_256(told.encode()).digest(self.size)

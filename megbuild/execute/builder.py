@@ -41,7 +41,8 @@ _TRIES = 12
 class Ran:
     """One execution of an action: its outputs, the digest of its log, and the most memory that it had, in bytes.
 
-    Both of the latter are None and 0 where the core itself computed the result.
+    Both of the latter are None and 0 where the core itself computed the result. ``waited`` are the seconds for which it was
+    ready and others computed.
     """
 
     outputs: Outputs
@@ -49,6 +50,7 @@ class Ran:
     memory: int = 0
     unread: tuple[str, ...] | None = None
     """The declared inputs that it did not open; None where that is not known."""
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,10 @@ class Listener(Protocol):
 class Runner(Protocol):
     """Where an action runs: here, later in a warm worker or on another machine."""
 
-    def run(self, action: Action, now: Fingerprint, over: Callable[[], None]) -> Ran:
+    def run(self, action: Action, now: Fingerprint, places: Places) -> Ran:
         """Run it and put its outputs and its log into the store.
 
-        :param over: may be called when the action has ended and only its outputs are left to be put away.
+        :param places: it needs one of them while it computes, and not while it is prepared and put away.
         :raises ActionFailed: when it gave no result.
         :raises Missing: when the store lost one of its inputs.
         :raises Moved: when a file of the workspace changed since it was hashed.
@@ -149,19 +151,16 @@ class Builder:
                     if decision.verb is Verb.RUN and not needed:  # another build may have made it meanwhile
                         stored = self.memory.stored(now.key)
                         decision = self._decision(action, now, needed, stored=stored is not None)
-                    if decision.verb is Verb.RUN and action.toolchain != CORE:
-                        self.places.take()
-                        begun = time.monotonic()
                     if decision.verb is Verb.RUN and not started:
                         self.listener.started(action, decision.reasons)
                         started = True
                     if decision.verb is Verb.KEEP:
                         outputs = self.memory.last_outputs(action.id)
                     else:
-                        outputs = self._make(action, now) if stored is None else stored
+                        outputs, waited = self._make(action, now) if stored is None else (stored, 0.0)
+                        begun += waited
                 published = {} if decision.verb is Verb.KEEP else self.publisher.publish(action, now, outputs)
             except Missing:
-                self.places.leave()
                 self._remake_inputs(action)
                 continue
             except ActionFailed as failure:
@@ -175,8 +174,6 @@ class Builder:
             except OSError as error:  # while it was staged, or its outputs were read
                 place = f"{error.filename}: " if error.filename else ""
                 raise ActionFailed(action.id, str(Problem("MB607", f"{place}{error.strerror or error}"))) from None
-            finally:
-                self.places.leave()
             seconds = 0.0 if decision.verb is Verb.KEEP else time.monotonic() - begun
             done = Done(action, decision.verb, decision.reasons, outputs, seconds, published)
             ran = stored is None and decision.verb is Verb.RUN
@@ -202,16 +199,17 @@ class Builder:
             now.key, now.components, self.memory.last(action.id), self.memory.damage(action.id), stored=stored
         )
 
-    def _make(self, action: Action, now: Fingerprint) -> Outputs:
+    def _make(self, action: Action, now: Fingerprint) -> tuple[Outputs, float]:
+        """The outputs, and the seconds for which the action waited."""
         begun = time.monotonic()
         if action.toolchain == CORE:
             ran = Ran(self.core[action.step](action, now.staged, self.memory.content))
         else:
-            ran = self.runner.run(action, now, self.places.leave)
-        seconds = time.monotonic() - begun
+            ran = self.runner.run(action, now, self.places)
+        seconds = time.monotonic() - begun - ran.waited
         toolchain = self.graph.toolchains.get(action.toolchain)
         self.memory.keep(action, now, ran.outputs, ran.log, Cost(seconds, ran.memory), toolchain, ran.unread)
-        return ran.outputs
+        return ran.outputs, ran.waited
 
     def _remake_inputs(self, action: Action) -> None:
         """Run those actions again whose products the store no longer has."""

@@ -27,6 +27,7 @@ from megbuild.execute.opened import Watched, declared
 from megbuild.execute.soundness import sound
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
 from megbuild.execute.toolchains import Installed, installed, provision
+from megbuild.execute.turns import ROOM, Places
 from megbuild.execute.undeclared import declared_at, undeclared
 from megbuild.execute.worker_code import SharedCode, code_of
 from megbuild.execute.zygote import NAMESPACES, Box, Dead, Kind, Limits, WorkerCode
@@ -79,21 +80,20 @@ class Local:
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
         self._shared, self._gone = SharedCode(self.folder / "actions" / SHARED), self.folder / "actions" / GONE
 
-    def run(self, action: Action, now: Fingerprint, over: Callable[[], None] = lambda: None) -> Ran:
+    def run(self, action: Action, now: Fingerprint, places: Places = ROOM) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         toolchain = self._toolchain(action)
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
-        ending = self._ended(action, now, toolchain, folder, log)
-        over()
+        ending, waited = self._ended(action, now, toolchain, folder, log, places)
         if not ending.well:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
         except MegbuildError as error:
             raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
-        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread)
+        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread, waited)
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
         self._deleting.submit(remove, gone)
@@ -111,8 +111,13 @@ class Local:
         """See :class:`megbuild.execute.builder.Runner`."""
         return self.zygotes.stopped
 
-    def _ended(self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path) -> Ending:
-        """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
+    def _ended(
+        self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path, places: Places
+    ) -> tuple[Ending, float]:
+        """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it.
+
+        :returns: how it ended, and for how many seconds it waited for its place.
+        """
         kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
         self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
@@ -130,13 +135,14 @@ class Local:
                     environment |= _keys(action, self.root)
                     watched = Watched(folder, declared(action))
                     try:
-                        ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
+                        with places.one() as waited:
+                            ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
                     finally:
                         unread = watched.unread()
-                    return replace(ending, unread=unread)
+                    return replace(ending, unread=unread), waited
             except Dead as death:
                 if self.zygotes.stopped:
-                    return Ending(-signal.SIGKILL)
+                    return Ending(-signal.SIGKILL), 0.0
                 if last:
                     raise fail("MB406", f"{action.id}: {death}", "build again", status=FAILED) from None
         raise AssertionError("the loop returns or raises")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from pathlib import Path
@@ -89,22 +91,21 @@ class Turns:
 
 
 class Places:
-    """Room for actions that compute, one for each core. Beside them one more may be prepared, and those that have ended put away."""
+    """Room for actions that compute, one for each core. Beside them others are prepared, and put away."""
 
     def __init__(self, cores: int) -> None:
         self._free = threading.Semaphore(cores)
-        self._mine = threading.local()
 
-    def take(self) -> None:
-        """Wait until an action of this thread may begin."""
-        self._free.acquire()
-        self._mine.taken = True
+    @contextmanager
+    def one(self) -> Iterator[float]:
+        """A place for an action while it computes; gives the seconds that it waited for it."""
+        begun = time.monotonic()
+        with self._free:
+            yield time.monotonic() - begun
 
-    def leave(self) -> None:
-        """It computes no more; nothing to do where this has been said before."""
-        if getattr(self._mine, "taken", False):
-            self._mine.taken = False
-            self._free.release()
+
+ROOM = Places(1 << 20)
+"""Room for all that come."""
 
 
 def free_memory() -> int:

@@ -110,25 +110,24 @@ def test_what_is_not_given_is_all_there_is() -> None:
 
 
 def test_as_many_actions_compute_as_there_are_places() -> None:
-    """While one is put away the next one computes; a thread that has left twice, or never came, frees nothing."""
     places, inside, most = Places(2), [0], [0]
+    waits: list[float] = []
     guard = threading.Lock()
 
     def one() -> None:
-        places.take()
-        with guard:
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-        time.sleep(0.01)
-        with guard:
-            inside[0] -= 1
-        places.leave()
-        places.leave()
+        with places.one() as waited:
+            with guard:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                waits.append(waited)
+            time.sleep(0.01)
+            with guard:
+                inside[0] -= 1
 
-    places.leave()
     threads = [threading.Thread(target=one) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
     assert (inside, most) == ([0], [2])
+    assert min(waits) < 0.005 < 0.04 < max(waits)
