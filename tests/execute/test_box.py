@@ -657,7 +657,7 @@ def test_as_an_ordinary_user(tmp_path: Path) -> None:
         package = Path(zygote.__file__).parent
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package / "box", place / "megbuild/execute/box", ignore=ignored)
-        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py", "stops.py"):
+        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py", "hearing.py", "stops.py"):
             shutil.copy(package / path, place / "megbuild/execute" / path)
         (place / "megbuild/__init__.py").touch()
         shutil.copy(Path(__file__).with_name("as_user.py"), place / "as_user.py")
