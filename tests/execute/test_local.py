@@ -143,7 +143,7 @@ def test_a_log_is_shown_as_it_can_be(tmp_path: Path) -> None:
 
 def test_missing_toolchains_are_installed_side_by_side(runner: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     there: dict[str, Installed] = {}
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     asked: list[str] = []
 
     def provision(toolchain: Toolchain, cache: Path, say: object) -> Installed:

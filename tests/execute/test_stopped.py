@@ -21,7 +21,7 @@ from tests.faults.moments import until
 from .conftest import Boxes, boxes
 from .test_box import processes_of
 
-WAITS = "import time; print('here', flush=True); time.sleep(60)"
+WAITS = "import time; print('here', flush=True); time.sleep(600)"
 
 
 def zygote_of(box: Boxes, besides: set[int]) -> int:
@@ -33,11 +33,12 @@ def zygote_of(box: Boxes, besides: set[int]) -> int:
 
 def test_a_stopped_zygote_is_started_again(box: Boxes) -> None:
     box.says("")
-    first = zygote_of(box, set()) or next(iter(box.runner.zygotes._alive.values())).process
+    first = next(iter(box.runner.zygotes._alive.values())).process
+    assert first  # 0 would be the tests' own processes
     begun = time.monotonic()
     os.kill(first, signal.SIGSTOP)
     assert box.says("print('again')") == "again"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 40
     assert not Path(f"/proc/{first}").exists()
 
 
@@ -48,9 +49,8 @@ def test_one_that_is_stopped_every_time_is_an_error_and_no_result(box: Boxes) ->
 
     def stop_both() -> None:
         for _ in range(2):
-            deadline = time.monotonic() + 20
-            while not (process := zygote_of(box, known)) and time.monotonic() < deadline:
-                time.sleep(0.02)
+            until(lambda: bool(zygote_of(box, known)), "no action began")
+            process = zygote_of(box, known)
             known.add(process)
             os.kill(process, signal.SIGSTOP)
 
@@ -60,7 +60,7 @@ def test_one_that_is_stopped_every_time_is_an_error_and_no_result(box: Boxes) ->
     with pytest.raises(MegbuildError, match=r"the zygote was stopped by a signal \[MB406\]"):
         box.run(WAITS)
     thread.join()
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 60
     assert len(known) == 2 and not any(Path(f"/proc/{process}").exists() for process in known)
 
 
@@ -78,7 +78,7 @@ def test_one_that_is_stopped_while_it_starts(box: Boxes, monkeypatch: pytest.Mon
     begun = time.monotonic()
     with pytest.raises(MegbuildError, match=r"did not start.*MB406"):
         box.says("")
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 60
 
 
 def test_a_stopped_launcher_hinders_nothing(box: Boxes) -> None:
@@ -88,7 +88,7 @@ def test_a_stopped_launcher_hinders_nothing(box: Boxes) -> None:
     assert box.says("print('goes on')") == "goes on"
     begun = time.monotonic()
     box.runner.stop()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15  # 20 s later it is killed
     assert not Path(f"/proc/{launcher}").exists()
 
 
@@ -98,7 +98,7 @@ def test_an_action_that_stops_itself(box: Boxes) -> None:
     begun = time.monotonic()
     failure = box.fails("import os, signal; print('here', flush=True); os.kill(os.getpid(), signal.SIGSTOP)")
     assert (failure.message, failure.tail) == ("was stopped by a signal, and nobody can continue it", ("here",))
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 40
     assert box.says("print('the next one runs')") == "the next one runs"
 
 
@@ -108,7 +108,8 @@ def test_an_action_that_is_continued_goes_on(box: Boxes) -> None:
         import os, signal, time
         me = os.getpid()
         if not os.fork():
-            time.sleep(0.3)
+            while open(f'/proc/{me}/stat').read().rpartition(')')[2].split()[0] != 'T':
+                time.sleep(0.01)
             os.kill(me, signal.SIGCONT)
             os._exit(0)
         os.kill(me, signal.SIGSTOP)

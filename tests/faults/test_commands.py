@@ -17,16 +17,16 @@ from megbuild.release.archive import Piece
 from megbuild.store.recovery import handing_over
 from tests.e2e.workspace import Outcome, Running, Workspace
 from tests.faults import moments
-from tests.faults.toys import Toys
+from tests.faults.toys import CONVERSIONS, Toys, held
 
 RELEASE = ("release", "//:one", "--allow-dirty", "--version", "1", "--zip")
 SEED = 20
 
 
 def killed(toys: Toys) -> Workspace:
-    """A workspace whose build died in the middle of an action, with all that is half-made then."""
+    """A workspace whose build died in the middle of conversions, with all that is half-made then."""
     space = toys.space()
-    running = space.start(summary=False)
+    running = held(space, CONVERSIONS)
     running.until("done  //:one#tm")
     moments.until(lambda: any(space.root.glob(".megbuild/actions/+*/out")), "no action is staged")
     running.send(signal.SIGKILL)
@@ -64,9 +64,12 @@ def test_forget_after_a_killed_build_clears_away_what_it_left(toys: Toys) -> Non
 
 def test_forget_that_is_killed_leaves_the_recovery_to_the_next_one(toys: Toys) -> None:
     space = killed(toys)
-    for after in (0.35, 0.45, 0.55):
+    begun = time.monotonic()
+    well(space.doit("why", "//:one"))
+    seconds = time.monotonic() - begun  # of about as much, on this machine
+    for part in (0.7, 0.9, 1.1):
         running = Running(space._popen("forget", "//:one@x86"), space.root / "none")
-        time.sleep(after)
+        time.sleep(part * seconds)
         running.send(signal.SIGKILL)
         running.wait()
     well(space.build(summary=False))
