@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.content import ContentStore
-from megbuild.store.durable import make_folders, unwritable
+from megbuild.store.durable import make_folders, place, unwritable
 from megbuild.store.lock import Say, acquire, alone_now, sweep_keys
 from megbuild.store.places import private_folder
 from megbuild.store.removal import remove
@@ -58,6 +58,16 @@ def handing_over(folder: Path, say: Say) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def hand_over(path: Path, content: bytes, say: Say) -> None:
+    """Write one file that the user named, whole or not at all; what is no plain file, such as a pipe, is written to as it stands."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path = path.resolve()  # a link stays one
+    with handing_over(path.parent, say):
+        place(path, content)
 
 
 def recover(root: Path, cache: Path) -> None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megbuild.store import durable
 from tests.e2e.workspace import Outcome, Running, Workspace
 
 VICTIMS = ("build", "worker", "both")
@@ -207,3 +208,31 @@ def until(true: Callable[[], bool], otherwise: str, seconds: float = _GONE) -> N
     while not true():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
+
+
+CHANGES = ("mkdir", "rename", "rmdir", "unlink", "fsync", "link", "symlink", "chmod")
+"""Calls of the module ``os`` that change folders."""
+
+
+def killed_at(at: int, work: Callable[[], object]) -> bool:
+    """Do some work in a child that is killed just before its ``at``-th call that changes a folder; False when it came to its end before that."""
+    child = os.fork()
+    if not child:
+        calls = iter(range(1, 10**6))
+
+        def counted(original: Callable[..., object]) -> Callable[..., object]:
+            def call(*arguments: object, **named: object) -> object:
+                if next(calls) == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **named)
+
+            return call
+
+        for name in CHANGES:
+            setattr(os, name, counted(getattr(os, name)))
+        durable.exchange = counted(durable.exchange)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])

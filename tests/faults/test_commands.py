@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from megbuild.cli.archive import _write
-from megbuild.release.archive import Piece
-from megbuild.store.recovery import handing_over
 from tests.e2e.workspace import Outcome, Running, Workspace
 from tests.faults import moments
 from tests.faults.toys import CONVERSIONS, Toys, held
@@ -116,54 +111,6 @@ def test_what_is_handed_over_is_whole_though_its_command_is_killed_at_chance_mom
     well(space.doit(*words))
     assert files_in(where) == whole
     moments.nothing_grows(space)
-
-
-def test_an_archive_is_whole_or_absent_whatever_call_it_is_killed_at(tmp_path: Path) -> None:
-    target = tmp_path / "dist/one"
-    old, new = ({f"{n}": Piece.of(text * 9) for n in range(3)} for text in (b"old", b"new"))
-    allowed: list[dict[str, bytes]] = [{}, *({n: p.read() for n, p in one.items()} for one in (old, new))]
-    seen = []
-    at = ended = 0
-    while not ended:
-        at += 1
-        with handing_over(target.parent, pytest.fail):
-            _write(old, target)
-        child = os.fork()
-        if not child:
-            die_at(at, lambda: write(new, target))
-        _, status = os.waitpid(child, 0)
-        ended = not os.WIFSIGNALED(status)
-        seen.append(files_in(target))
-        assert seen[-1] in allowed, at
-        with handing_over(target.parent, pytest.fail):
-            assert [path.name for path in target.parent.iterdir() if path.name != "one"] == [], at
-    assert at > 8
-    assert all(one in seen for one in allowed[1:])
-
-
-def write(pieces: dict[str, Piece], target: Path) -> None:
-    with handing_over(target.parent, print):
-        _write(pieces, target)
-
-
-def die_at(at: int, work: Callable[[], None]) -> None:
-    """Kill this process at the ``at``-th call of ``work`` that changes a folder; else end it with status 0."""
-    calls = iter(range(1, 10**6))
-
-    def counted(original: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **named: object) -> object:
-            if next(calls) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*arguments, **named)
-
-        return call
-
-    for name in ("mkdir", "rename", "rmdir", "unlink", "fsync"):
-        setattr(os, name, counted(getattr(os, name)))
-    try:
-        work()
-    finally:
-        os._exit(0)
 
 
 def test_two_releases_at_once_write_one_after_the_other(toys: Toys) -> None:
