@@ -37,6 +37,7 @@ from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
+from megbuild.store.recovery import half_made
 from megbuild.store.removal import remove
 
 REFUSED = 3
@@ -175,8 +176,8 @@ class Local:
         with self._guard:
             expected, self.expected = self.expected, ()
             if not self._begun:
-                for folder in (self._shared, self._gone):
-                    remove(folder)  # of a build that was killed
+                for folder in half_made(self.folder / "actions"):
+                    remove(folder)  # of a build that was killed, or whose disk did not let it remove them
                 self._gone.mkdir(parents=True, exist_ok=True)
                 self._begun = True
         kinds: dict[Kind, None] = {}
@@ -245,7 +246,7 @@ class Local:
         command = [toolchain.python, *action.arguments[1:]]
         environment = environment_of(action, str(folder), self.toolchains[action.toolchain])
         by_hand = ""
-        with suppress(OSError):  # a full disk may be why it failed
+        with suppress(OSError, MegbuildError):  # a full disk may be why it failed
             by_hand = write_by_hand(folder, command, environment)
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: tuple[tuple[str, str], ...] = ()

@@ -75,15 +75,20 @@ def recover(root: Path, cache: Path) -> None:
     private = private_folder(root)
     for folder in (root / "out", private / "fresh", private):
         _sweep(folder, deep=folder != private)
-    with suppress(FileNotFoundError):
-        for staged in (private / "actions").iterdir():
-            if not (staged / BY_HAND).exists():
-                remove(staged)
+    for staged in half_made(private / "actions"):
+        remove(staged)
     lock = alone_now(cache)
     with suppress(OSError):
         sweep_cache(cache, 0.0 if lock else _OTHERS)
     if lock:
         lock.release()
+
+
+def half_made(actions: Path) -> list[Path]:
+    """The staged folders of actions that do not run any more and that nobody wants to run by hand."""
+    with suppress(FileNotFoundError):
+        return [staged for staged in actions.iterdir() if not (staged / BY_HAND).exists()]
+    return []
 
 
 def sweep_cache(cache: Path, older_than_s: float) -> None:

@@ -649,40 +649,6 @@ def test_without_namespaces_the_network_is_closed_by_the_filter(
     box.runner.stop()
 
 
-def test_as_an_ordinary_user(tmp_path: Path) -> None:
-    """The same box, made by somebody who is not root; where the tests run as one already, all of them show it."""
-    if os.getuid():
-        return
-    import shutil
-
-    place = Path("/tmp") / f"megbuild-user-{os.getpid()}"
-    place.mkdir(mode=0o755)
-    try:
-        package = Path(zygote.__file__).parent
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(package / "box", place / "megbuild/execute/box", ignore=ignored)
-        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py", "hearing.py", "stops.py"):
-            shutil.copy(package / path, place / "megbuild/execute" / path)
-        (place / "megbuild/__init__.py").touch()
-        shutil.copy(Path(__file__).with_name("as_user.py"), place / "as_user.py")
-        (place / "actions").mkdir()
-        for path in (place, *place.rglob("*")):
-            os.chown(path, 65534, 65534)
-        python = "/usr/bin/python3"
-        assert Path(python).exists(), "the system's Python is what an ordinary user has"
-        done = subprocess.run(
-            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python, "-B", str(place / "as_user.py"), str(place)],
-            cwd=place, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        lines = done.stdout.splitlines()
-        assert lines[0].strip() == "box: namespaces"
-        assert "did" not in "".join(lines[1:]), lines
-        assert len(lines) == 15
-    finally:
-        shutil.rmtree(place)
-
-
 def test_a_gigabyte_of_output_ends_the_action_in_seconds(box: Boxes) -> None:
     """At the limit that everybody has."""
     box.says("")
