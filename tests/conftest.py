@@ -282,7 +282,7 @@ class Gate:
     """Holds actions until several of them are there."""
 
     def __init__(self, parties: int) -> None:
-        self.barrier = threading.Barrier(parties, timeout=10)
+        self.barrier = threading.Barrier(parties, timeout=60)
 
     def held(self, work: Work) -> Work:
         def waiting(action: Action, folder: Path) -> None:

@@ -102,19 +102,19 @@ def _made(root: Path, label: str, target: Path, jobs: int) -> dict[str, Piece]:
 
 
 def _write(pieces: Mapping[str, Piece], target: Path) -> None:
-    """Lay the files out beside the target, then put them in its place: half of them never stand there."""
-    from megbuild.store.durable import part_beside, sync_folder
+    """Lay the files out beside the target, then put them in its place: half of them never stand there, nor none where some were."""
+    from megbuild.store import durable
 
-    part, before = part_beside(target), part_beside(target)
+    part, before = durable.part_beside(target), durable.part_beside(target)
     try:
         for name, content in pieces.items():
-            path = part / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.read())
-        if target.exists():
+            durable.place(part / name, content.read())
+        if not target.exists():
+            part.rename(target)
+        elif not durable.exchange(part, target):  # else a kill between the two would leave none
             target.rename(before)
-        part.rename(target)
-        sync_folder(target.parent)
+            part.rename(target)
+        durable.sync_folder(target.parent)
     finally:
         for folder in (part, before):
             shutil.rmtree(folder, ignore_errors=True)

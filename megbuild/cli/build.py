@@ -136,6 +136,7 @@ def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | No
     from megbuild.execute.report import as_json
     from megbuild.execute.turns import Machine
     from megbuild.pipeline import Asked, build
+    from megbuild.store.recovery import hand_over
 
     listener = progress.listener()
     with listener:
@@ -147,7 +148,7 @@ def build_once(labels: list[str], params: Mapping[str, Any], looked: Looked | No
     for problem in report.left_out:
         print(problem, file=sys.stderr)
     if summary := params.get("summary"):
-        Path(summary).write_text(as_json(report.rows, report.seconds))
+        hand_over(Path(summary), as_json(report.rows, report.seconds).encode(), print)
     table.show(report.rows, report.seconds, report.others)
     if report.moved:
         more = f" and {len(report.moved) - 3} more" if len(report.moved) > 3 else ""

@@ -65,6 +65,7 @@ def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
     from megbuild.pipeline import Asked, forget, prepare
     from megbuild.release.score import page, score
     from megbuild.release.variations import ALL
+    from megbuild.store.recovery import hand_over
 
     wanted = only.split(",") if only else [variation.name for variation in ALL]
     variations = [variation for variation in ALL if variation.name in wanted]
@@ -100,10 +101,10 @@ def _check(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
         told = ", ".join(f"{name} {same} of {of}" for name, (same, of) in counted.items())
         print(f"{rule:<28} {told}")
     if as_json:
-        Path(as_json).write_text(json.dumps(scores, indent=1) + "\n")
+        hand_over(Path(as_json), f"{json.dumps(scores, indent=1)}\n".encode(), print)
     if write:
         made_by = f"doit check {' '.join(labels or ['//...'])} --write {write}"
-        Path(write).write_text(page(scores, variations, made_by, processor()))
+        hand_over(Path(write), page(scores, variations, made_by, processor()).encode(), print)
     return 1 if any(again.differing for found in results.values() for again in found) else 0
 
 

@@ -72,8 +72,7 @@ def _check() -> int:
 
 def _update() -> int:
     from megbuild.release import lock
-    from megbuild.store.durable import place
-    from megbuild.store.recovery import handing_over
+    from megbuild.store.recovery import hand_over
 
     workspace, files = workspace_and_files()
     path = Path(workspace.root, lock.NAME)
@@ -84,8 +83,7 @@ def _update() -> int:
         before = {}
     for line in lock.differences(before, now):
         print(line)
-    with handing_over(path.parent, print):
-        place(path, lock.text(now).encode())
+    hand_over(path, lock.text(now).encode(), print)
     print(f"{lock.NAME}: {len(now)} leaves")
     return 0
 

@@ -18,8 +18,7 @@ from megbuild.declare import toolchains as declared
 from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, Location, MegbuildError, fail
 from megbuild.execute import interpreters, uv
-from megbuild.store.durable import place
-from megbuild.store.recovery import handing_over
+from megbuild.store.recovery import hand_over
 
 Say = Callable[[str], None]
 
@@ -52,7 +51,7 @@ def lock(requirements: Path, toolchain: Toolchain, say: Say, *, upgrade: bool = 
         beside=f", on top of the toolchain {toolchain.name}",
         place=toolchain.name,
     )
-    _replace(target, text)
+    hand_over(target, text.encode(), say)
     say(f"{target.name}: {len(declared.pins(target))} packages pinned")
     return target
 
@@ -75,7 +74,7 @@ def lock_toolchain(name: str, known: Mapping[str, Path], say: Say, *, upgrade: b
             place=file.extends,
             sources=tuple(file.build),
         )
-        _replace(target, text)
+        hand_over(target, text.encode(), say)
         say(f"{target}: {len(declared.pins(target))} packages pinned")
         written.append(target)
     return tuple(written)
@@ -254,9 +253,3 @@ def _written(requirements: Path, package: str) -> Location:
         if match and declared.normalised(match[1]) == declared.normalised(package):
             return Location(str(requirements), number)
     return Location(str(requirements))
-
-
-def _replace(target: Path, text: str) -> None:
-    """Write the file at once, or not at all."""
-    with handing_over(target.parent, print):
-        place(target, text.encode())

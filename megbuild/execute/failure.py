@@ -15,6 +15,8 @@ from typing import Any
 from megbuild.errors import Problem, printable
 from megbuild.execute.zygote import Limits
 from megbuild.graph.sources import written_line
+from megbuild.store.durable import placing, write_all
+from megbuild.store.recovery import BY_HAND
 
 _FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
 _NOT_ITS_OWN = re.compile(r"Read-only file system: (.+)$")
@@ -154,8 +156,9 @@ def limit_of(tail: Sequence[str], limits: Limits) -> str:
 
 def write_by_hand(folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> str:
     """Leave a script beside a failed action's staged folder that runs the same command in the same environment."""
-    script = folder / "run.sh"
+    script = folder / BY_HAND
     variables = " \\\n  ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items()))
-    script.write_text(f'#!/bin/sh\ncd "$(dirname "$0")" && exec env -i {variables} \\\n  {shlex.join(command)}\n')
-    script.chmod(0o755)
+    text = f'#!/bin/sh\ncd "$(dirname "$0")" && exec env -i {variables} \\\n  {shlex.join(command)}\n'
+    with placing(script, mode=0o755, durable=False) as descriptor:  # half of it would keep the folder, and be of no use
+        write_all(descriptor, text.encode())
     return f"sh {shlex.quote(str(script))}"

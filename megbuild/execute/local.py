@@ -36,6 +36,7 @@ from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
+from megbuild.store.recovery import half_made
 from megbuild.store.removal import remove
 
 REFUSED = 3
@@ -180,8 +181,13 @@ class Local:
         with self._guard:
             expected, self.expected = self.expected, ()
             if not self._begun:
+<<<<<<< HEAD
                 for folder in (self._shared.folder, self._gone):
                     remove(folder)  # of a build that was killed
+=======
+                for folder in half_made(self.folder / "actions"):
+                    remove(folder)  # of a build that was killed, or whose disk did not let it remove them
+>>>>>>> safe
                 self._gone.mkdir(parents=True, exist_ok=True)
                 self._begun = True
         kinds: dict[Kind, None] = {}
@@ -250,8 +256,12 @@ class Local:
         command = [toolchain.python, *action.arguments[1:]]
         environment = environment_of(action, str(folder), self.toolchains[action.toolchain])
         by_hand = ""
+<<<<<<< HEAD
         with suppress(OSError):  # a full disk may be why it failed
             self._shared.give(code_of(action), folder)
+=======
+        with suppress(OSError, MegbuildError):  # a full disk may be why it failed
+>>>>>>> safe
             by_hand = write_by_hand(folder, command, environment)
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: tuple[tuple[str, str], ...] = ()

@@ -55,8 +55,8 @@ def discard(toolchain: Toolchain, cache: Path, say: Say, changed: Callable[[], l
         problem = Problem("MB612", told)
         say(f"warning: {problem}")
         _forget_copies(folder, files, cache / "compiled")
+        take_away(folder)  # first: one without an inventory would be taken for sound
         inventory_of(cache, toolchain.digest).unlink(missing_ok=True)
-        take_away(folder)
     return True
 
 

@@ -166,8 +166,8 @@ def remove(toolchain: Toolchain, cache: Path) -> bool:
     if not folder.exists():
         return False
     with alone(home / f"{toolchain.digest}.lock", toolchain, lambda line: None):
-        inventory_of(cache, toolchain.digest).unlink(missing_ok=True)
         take_away(folder)
+        inventory_of(cache, toolchain.digest).unlink(missing_ok=True)
     return True
 
 

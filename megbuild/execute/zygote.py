@@ -21,6 +21,7 @@ from typing import Any
 
 from megbuild.execute import disk
 from megbuild.execute.ending import Ending
+from megbuild.execute.hearing import PATIENCE, Hearing
 from megbuild.execute.stops import Stops
 
 NAMESPACES = "namespaces"
@@ -200,11 +201,9 @@ class Zygote:
                     socket.send_fds(self._control, [message], [output.fileno(), theirs.fileno()])
                 except OSError as error:
                     raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
-            limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(ours)
-            try:
-                answer = ours.recv(_LARGEST)
-            except OSError:
-                answer = b""
+            hearing = Hearing(ours)
+            limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(hearing)
+            answer = hearing.take(_LARGEST)
         if not answer:
             raise Dead(f"the zygote of toolchain {self.kind.toolchain} died{self._last_words()}")
         told = json.loads(answer)
@@ -260,21 +259,24 @@ class _Watch:
     def __post_init__(self) -> None:
         self.room = min(_ROOM, disk.free(self.folder) // 8)
 
-    def wait(self, answer: socket.socket) -> str:
+    def wait(self, hearing: Hearing) -> str:
         """Until the action has ended, by itself or by a limit; the limit that was hit, in words.
 
-        :raises Dead: when its zygote has stopped.
+        :raises Dead: when its zygote has stopped, or hangs.
         """
         deadline = time.monotonic() + self.limits.seconds
         pause = _LOOK
-        while not select.select([answer], [], [], min(pause, max(0.0, deadline - time.monotonic())))[0]:
+        while not hearing.answered(min(pause, max(0.0, deadline - time.monotonic()))):
             begun = time.monotonic()
             if limit := f"ran out of time ({self.limits.seconds:g} s)" if begun >= deadline else self._seen(self._hit):
-                answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
-                select.select([answer], [], [], _KILL)
+                hearing.answer.shutdown(socket.SHUT_WR)  # the zygote kills the action then
+                if not hearing.answered(PATIENCE):
+                    raise Dead(f"the zygote did not end an action that {limit}")
                 return limit
             if self.stops.lasting():
                 raise Dead("the zygote was stopped by a signal")
+            if hearing.lost():
+                raise Dead(f"the zygote did not answer for {PATIENCE:g} s")
             pause = max(_LOOK, 20 * (time.monotonic() - begun))  # looking through many files costs at most 5 %
         return self._seen(self._left_too_much)
 

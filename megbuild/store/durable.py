@@ -11,6 +11,8 @@ from megbuild.errors import FAILED, MegbuildError, fail
 
 UNWRITABLE = "MB602"
 """The code of the error of a file that cannot be written."""
+_HERE, _EXCHANGE = -100, 2
+"""The kernel's AT_FDCWD and RENAME_EXCHANGE."""
 
 
 @contextmanager
@@ -52,6 +54,17 @@ def place(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     """Make ``content`` the durable content of ``path``."""
     with placing(path, mode=mode) as descriptor:
         write_all(descriptor, content)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two folders or files beside each other trade their names in one step; False where the kernel or file system cannot."""
+    import ctypes  # one command needs it
+
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    return rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.content import ContentStore
-from megbuild.store.durable import make_folders, unwritable
+from megbuild.store.durable import make_folders, place, unwritable
 from megbuild.store.lock import Say, acquire, alone_now, sweep_keys
 from megbuild.store.places import private_folder
 from megbuild.store.removal import remove
@@ -60,20 +60,35 @@ def handing_over(folder: Path, say: Say) -> Iterator[None]:
         os.close(descriptor)
 
 
+def hand_over(path: Path, content: bytes, say: Say) -> None:
+    """Write one file that the user named, whole or not at all; what is no plain file, such as a pipe, is written to as it stands."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
+    path = path.resolve()  # a link stays one
+    with handing_over(path.parent, say):
+        place(path, content)
+
+
 def recover(root: Path, cache: Path) -> None:
     """Remove what the last build in a workspace left half-made; its lock is held, that of the cache is not."""
     private = private_folder(root)
     for folder in (root / "out", private / "fresh", private):
         _sweep(folder, deep=folder != private)
-    with suppress(FileNotFoundError):
-        for staged in (private / "actions").iterdir():
-            if not (staged / BY_HAND).exists():
-                remove(staged)
+    for staged in half_made(private / "actions"):
+        remove(staged)
     lock = alone_now(cache)
     with suppress(OSError):
         sweep_cache(cache, 0.0 if lock else _OTHERS)
     if lock:
         lock.release()
+
+
+def half_made(actions: Path) -> list[Path]:
+    """The staged folders of actions that do not run any more and that nobody wants to run by hand."""
+    with suppress(FileNotFoundError):
+        return [staged for staged in actions.iterdir() if not (staged / BY_HAND).exists()]
+    return []
 
 
 def sweep_cache(cache: Path, older_than_s: float) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from .workspace import Workspace
+from .workspace import PAUSE, Workspace
 
 TRAIN = "def train(weights):\n"
 UP_TO_DATE = ("everything is up to date: 1 outputs, nothing to run",)
@@ -22,14 +23,18 @@ def test_hole_1_killed_mid_build_it_keeps_what_finished(small: Workspace, number
     small.edit(
         "scale.py",
         "    return network\n",
-        "    import time; print('asleep', flush=True); time.sleep(3)\n    return network\n",
+        f"{PAUSE}    return network\n",
     )
     running = small.start()
     small.until_log("tm", "asleep")
     running.send(number)
     assert running.wait().status != 0
     small.until_no_workers()
-    outcome = small.build()
+    shutil.rmtree(small.root / ".megbuild/logs")
+    running = small.start()
+    small.until_log("tm", "asleep")
+    small.wake()
+    outcome = running.wait()
     assert outcome.status == 0, outcome.text
     assert outcome.ran.keys() == {
         "//:scale#tm"
@@ -39,11 +44,12 @@ def test_hole_1_killed_mid_build_it_keeps_what_finished(small: Workspace, number
 
 
 def test_hole_2_two_builds_at_once_run_each_action_once(small: Workspace) -> None:
-    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(2)\n")
+    small.edit("scale.py", TRAIN, TRAIN + PAUSE)
     first = small.start()
     small.until_log("weights", "asleep")
     second = small.start()
     said = second.until("waiting for ")
+    small.wake()
     assert re.fullmatch(rf"waiting for `doit build .*` \(pid {first.process.pid}, started \d\d:\d\d:\d\d\)\n", said)
     made, waited = first.wait(), second.wait()
     assert (made.status, waited.status) == (0, 0)
@@ -126,23 +132,25 @@ def test_hole_8_an_output_that_is_not_made_is_a_failure(small: Workspace) -> Non
 
 def test_hole_9_an_input_changed_while_its_action_ran_makes_it_stale(small: Workspace) -> None:
     """Not only files that the action reads: also what declares it."""
-    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(1)\n")
+    small.edit("scale.py", TRAIN, TRAIN + PAUSE)
     running = small.start()
     small.until_log("weights", "asleep")
     small.edit("MODELS.toml", "[models.scale.outputs.x86]", "[models.scale.outputs.x86]\nverify = { max_abs = 0.5 }")
+    small.wake()
     assert running.wait().lines[-1] == "note: changed while the build ran: MODELS.toml; build again"
     assert small.build().judged == {"//:scale@x86": "verify.max_abs unset -> 0.5"}
     assert small.build(summary=False).lines == UP_TO_DATE
 
 
 def test_hole_9_a_package_added_while_the_build_ran(small: Workspace) -> None:
-    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(1)\n")
+    small.edit("scale.py", TRAIN, TRAIN + PAUSE)
     running = small.start()
     small.until_log("weights", "asleep")
     small.write("more/MODELS.toml", small.read("MODELS.toml").replace("workspace = true\n", ""))
     for name in ("scale.py", "factor.txt"):
         small.write(f"more/{name}", small.read(name))
     (small.root / "more/samples").symlink_to("../samples")
+    small.wake()
     assert running.wait().lines[-1] == "note: changed while the build ran: more; build again"
     assert small.build("--dry-run").told("would run").keys() == {"//more:scale#weights"}
 

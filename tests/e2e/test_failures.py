@@ -258,7 +258,7 @@ def test_interrupted_it_stops_its_workers_and_keeps_what_finished(small: Workspa
     begun = time.monotonic()
     running.send(signal.SIGINT)
     outcome = running.wait()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30  # it sleeps for 300
     assert outcome.status == 130
     assert outcome.errors == ("interrupted: what had finished is kept",)
     assert list(small.workers()) == []

@@ -10,7 +10,7 @@ import sys
 import numpy
 
 from .conftest import Seed
-from .workspace import Workspace
+from .workspace import PAUSE, Workspace
 
 TRAIN = "def train(weights):\n"
 SORTER = {"#tm", "#expected", "#mge", "#mge+measured", "#onnx-opset11", "#onnx-opset11+measured"}
@@ -310,10 +310,11 @@ def test_a_file_rewritten_with_the_same_size_and_time(small: Workspace) -> None:
 
 def test_training_code_changed_while_its_action_ran(small: Workspace) -> None:
     """What was made is of the file as it was; the build says so, and the next one knows."""
-    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(2)\n")
+    small.edit("scale.py", TRAIN, TRAIN + PAUSE)
     running = small.start()
     small.until_log("weights", "asleep")
-    small.edit("scale.py", "sleep(2)", "sleep(1)")
+    small.edit("scale.py", PAUSE, "    print('well')\n")
+    small.wake()
     outcome = running.wait()
     assert outcome.status == 0, outcome.text
     assert outcome.lines[-1] == "note: changed while the build ran: scale.py; build again"
@@ -324,13 +325,18 @@ def test_training_code_changed_while_its_action_ran(small: Workspace) -> None:
 
 def test_a_data_file_changed_between_two_actions_that_read_it(small: Workspace) -> None:
     """No artifact is made of two versions of one file."""
-    small.edit("scale.py", TRAIN, TRAIN + "    import time; print('asleep', flush=True); time.sleep(2)\n")
+    small.edit("scale.py", TRAIN, TRAIN + PAUSE)
     running = small.start()
     small.until_log("weights", "asleep")
     small.write("factor.txt", "5\n")
+    small.wake()
     outcome = running.wait()
     assert outcome.status == 1
     assert "//:scale#tm: factor.txt changed while the build ran; build again" in outcome.errors
-    again = small.build()
+    shutil.rmtree(small.root / ".megbuild/logs")
+    running = small.start()
+    small.until_log("weights", "asleep")
+    small.wake()
+    again = running.wait()
     assert again.status == 0, again.text
     assert again.ran["//:scale#weights"] == "factor.txt changed"

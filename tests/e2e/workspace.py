@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -22,6 +23,12 @@ COMMAND = [sys.executable, "-I", str(Path(megbuild.__file__).parent / "cli" / "_
 """What ``./doit`` runs."""
 TIMEOUT = 240
 """Seconds after which a command is taken to hang."""
+PAUSE = (
+    "    import os, sys, time; sys.stdout.flush(); size, until = os.fstat(1).st_size, time.monotonic() + 200\n"
+    "    print('asleep', flush=True)\n"
+    "    while os.fstat(1).st_size < size + 1000 and time.monotonic() < until: time.sleep(0.01)\n"
+)
+"""In a function of training code: its action waits for :meth:`Workspace.wake`, however slow the machine or its test is."""
 _TOLD = re.compile(r"(run  |judge|store|would run    |would restore|may run      ) (\S+)  \((.*)\)")
 
 
@@ -86,6 +93,12 @@ class Running:
             if line.startswith(start):
                 return line
         raise AssertionError(f"the command ended without a line {start!r}:\n" + "\n".join(self.seen))
+
+    def read(self, count: int) -> None:
+        """Read on so many lines, or to its end."""
+        assert self.process.stdout
+        for line in islice(self.process.stdout, count):
+            self.seen.append(line.rstrip("\n"))
 
     def send(self, number: signal.Signals) -> None:
         """Signal the command, and only it: a worker of it is a session of its own."""
@@ -162,6 +175,12 @@ class Workspace:
         while not any(text in log.read_text() for log in self.root.glob(f".megbuild/logs/*{step}.log")):
             assert time.monotonic() < deadline, f"{step} did not say {text!r}"
             time.sleep(0.02)
+
+    def wake(self) -> None:
+        """Let the actions that wait in :data:`PAUSE` go on: their logs, which is all that they see of the outside, become longer."""
+        for log in self.root.glob(".megbuild/logs/*.log"):
+            with log.open("a") as file:
+                file.write("awake\n" * 200)
 
     # files
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ class Boxes:
     runner: Local
     warned: list[str]
     limits: Limits = UNLIMITED
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -44,8 +45,9 @@ class Boxes:
         )
         arguments = ("python", "-B", "-s", "code/main.py", "one")
         action = Action(
-            f"//a:m#{name}", "x", "", "//a:m", "toy", leaves, ("answer.txt",), arguments, limits=self.limits
-        )
+            f"//a:m#{name}", "x", "", "//a:m", "toy", leaves, ("answer.txt",), arguments, environment=self.environment,
+            limits=self.limits,
+        )  # fmt: skip
         ran = self.runner.run(action, fingerprint(action, None, {}))
         assert ran.log
         self.log = self.runner.content.read(ran.log).decode(errors="replace")

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from megbuild.declare.limits import Limits
 from megbuild.errors import MegbuildError
 from megbuild.execute import local, zygote
+from tests.faults.moments import until
 
 from .conftest import Boxes, boxes
 
@@ -232,7 +234,8 @@ DAEMON = """
                     file.write('x')
         os._exit(0)
     os.wait()
-    time.sleep(0.3)
+    while not os.path.exists('out/answer.txt') or not os.path.getsize('out/answer.txt'):
+        time.sleep(0.01)
 """
 
 
@@ -258,12 +261,18 @@ def processes_of(box: Boxes) -> list[int]:
 
 def gone(processes: Iterable[int]) -> bool:
     """Whether they all end within seconds; one that only its parent must take note of has ended."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        left = [process for process in processes if Path(f"/proc/{process}").exists()]
-        if not left or all("\nState:\tZ" in Path(f"/proc/{process}/status").read_text() for process in left):
-            return True
+    deadline = time.monotonic() + 15
+    while any(map(lives, processes)):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.01)
+    return True
+
+
+def lives(process: int) -> bool:
+    """Whether a process is there and has not ended."""
+    with suppress(OSError):  # it goes while it is looked at
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
     return False
 
 
@@ -316,22 +325,22 @@ def test_what_is_printed_last_is_in_the_log(box: Boxes) -> None:
 
 def test_a_hang_ends_in_time(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     box.says("")  # the zygote's start does not count
-    monkeypatch.setattr(local, "TIME_LIMIT", 2.0)
+    monkeypatch.setattr(local, "TIME_LIMIT", 3.0)
     begun = time.monotonic()
     failure = box.fails(
         "import signal, time\nsignal.signal(15, signal.SIG_IGN)\nprint('here', flush=True)\ntime.sleep(60)"
     )
-    assert (failure.message, failure.tail) == ("ran out of time (2 s)", ("here",))
-    assert time.monotonic() - begun < 7
+    assert (failure.message, failure.tail) == ("ran out of time (3 s)", ("here",))
+    assert time.monotonic() - begun < 20  # it would sleep for 60
     assert len(processes_of(box)) == 2
 
 
 def test_endless_output_ends_the_action(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zygote, "LONGEST_LOG", 1 << 20)
     begun = time.monotonic()
-    failure = box.fails("import time\nfor _ in range(60):\n    print('x' * 1000000, flush=True); time.sleep(0.05)")
+    failure = box.fails("import time\nfor _ in range(1200):\n    print('x' * 1000000, flush=True); time.sleep(0.05)")
     assert failure.message == "printed more than 1 MB"
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30  # it would print for 60
 
 
 def test_binary_output_is_shown_as_it_can_be(box: Boxes) -> None:
@@ -360,18 +369,17 @@ def test_a_file_has_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch) -> None
 
 FILL = """
     import os, time
-    for number in range(400):  # 400 MB at most, 20 MB in each file
+    for number in range(100):  # 100 MB, 20 MB in each file
         with open(f'{PLACE}/{number // 20}', 'ab') as file:
             file.write(bytes(1 << 20))
-        REMOVE
-        time.sleep(0.01)
+    time.sleep(60)
 """
 
 
 @pytest.mark.parametrize("place", ["out", "tmp", "home", "/tmp"])
 def test_all_files_together_have_a_limit(box: Boxes, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     limited(box, monkeypatch, output=64 << 20)
-    failure = box.fails(FILL.replace("{PLACE}", place).replace("REMOVE", "pass"))
+    failure = box.fails(FILL.replace("{PLACE}", place))
     assert failure.message == "wrote more than 67 MB to its files"
     assert len(processes_of(box)) == 2
 
@@ -465,14 +473,12 @@ def test_a_zygote_killed_in_the_middle_takes_its_action_along(box: Boxes) -> Non
     thread.start()
     seen: set[int] = set()
     for _ in range(2):
-        deadline = time.monotonic() + 10
-        while not ({*processes_of(box)} - seen and len(processes_of(box)) >= 4) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: {*processes_of(box)} - seen and len(processes_of(box)) >= 4, "no action began")
         mine = processes_of(box)
         seen.update(mine)
         zygotes = [process for launcher in mine[:1] for process in below(launcher)][:1]
         os.kill(zygotes[0], signal.SIGKILL)
-    thread.join(10)
+    thread.join(50)
     assert isinstance(failure[0], MegbuildError)
     assert gone(seen)
 
@@ -490,9 +496,7 @@ box.run("import time, os; os.fork(); open('out/alive', 'w'); time.sleep(60)")
 """
     running = subprocess.Popen([sys.executable, "-c", script])
     alive = tmp_path / "workspace/.megbuild/actions/a+m@x/out/alive"
-    deadline = time.monotonic() + 20
-    while not alive.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(alive.exists, "no action began", 60)
     mine = below(running.pid)
     assert len(mine) >= 5  # launcher, zygote, keeper, the action and its child
     running.kill()
@@ -645,45 +649,11 @@ def test_without_namespaces_the_network_is_closed_by_the_filter(
     box.runner.stop()
 
 
-def test_as_an_ordinary_user(tmp_path: Path) -> None:
-    """The same box, made by somebody who is not root; where the tests run as one already, all of them show it."""
-    if os.getuid():
-        return
-    import shutil
-
-    place = Path("/tmp") / f"megbuild-user-{os.getpid()}"
-    place.mkdir(mode=0o755)
-    try:
-        package = Path(zygote.__file__).parent
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(package / "box", place / "megbuild/execute/box", ignore=ignored)
-        for path in ("__init__.py", "zygote.py", "ending.py", "disk.py", "stops.py"):
-            shutil.copy(package / path, place / "megbuild/execute" / path)
-        (place / "megbuild/__init__.py").touch()
-        shutil.copy(Path(__file__).with_name("as_user.py"), place / "as_user.py")
-        (place / "actions").mkdir()
-        for path in (place, *place.rglob("*")):
-            os.chown(path, 65534, 65534)
-        python = "/usr/bin/python3"
-        assert Path(python).exists(), "the system's Python is what an ordinary user has"
-        done = subprocess.run(
-            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", python, "-B", str(place / "as_user.py"), str(place)],
-            cwd=place, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        lines = done.stdout.splitlines()
-        assert lines[0].strip() == "box: namespaces"
-        assert "did" not in "".join(lines[1:]), lines
-        assert len(lines) == 15
-    finally:
-        shutil.rmtree(place)
-
-
 def test_a_gigabyte_of_output_ends_the_action_in_seconds(box: Boxes) -> None:
     """At the limit that everybody has."""
     box.says("")
     begun = time.monotonic()
     failure = box.fails("import os\npiece = b'x' * (1 << 20)\nfor _ in range(1024):\n    os.write(1, piece)\n")
     assert failure.message == "printed more than 64 MB"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     assert len(failure.tail[0]) <= 300

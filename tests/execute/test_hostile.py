@@ -177,7 +177,7 @@ def test_processes_of_others(box: Boxes) -> None:
 def test_fewer_processes_than_the_kernel_counts_are_a_limit_too(box: Boxes) -> None:
     """Root is held by the smallest number that the kernel takes, everybody else by the declared one."""
     box.limits = Limits(processes=20)
-    code = "import threading, time\nfor _ in range(400):\n    threading.Thread(target=time.sleep, args=(3,), daemon=True).start()"
+    code = "import threading, time\nfor _ in range(400):\n    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()"
     assert box.fails(code).message == "asked for more processes or threads than it may have (20)"
 
 
@@ -322,7 +322,7 @@ def test_files_with_holes_count_by_their_length(box: Boxes) -> None:
     assert box.fails(many).message == "wrote more than 50 MB to its files"
     begun = time.monotonic()
     assert box.fails("import os\nos.ftruncate(1, 40_000_000)").message == "printed more than 1 MB"
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("name", [b"\xff", b"a\nb", b"x" * 255, "ä".encode(), b"\x1b[31m"])
@@ -338,7 +338,7 @@ def test_every_declared_limit_says_that_it_was_hit(box: Boxes) -> None:
     for limits, code, said in (
         (Limits(output_mb=1), "open('out/answer.txt', 'wb').write(bytes(2_000_000))", "wrote more than 1 MB to a file"),
         (Limits(output_mb=30), "import time\nfor n in range(4):\n    open(f'tmp/{n}', 'wb').write(bytes(20_000_000))\ntime.sleep(20)", "wrote more than 30 MB to its files"),
-        (Limits(processes=310), "import threading, time\nfor _ in range(400):\n    threading.Thread(target=time.sleep, args=(3,), daemon=True).start()", "asked for more processes or threads than it may have (310)"),
+        (Limits(processes=310), "import threading, time\nfor _ in range(400):\n    threading.Thread(target=time.sleep, args=(30,), daemon=True).start()", "asked for more processes or threads than it may have (310)"),
         (Limits(memory_mb=400), "x = bytearray(600_000_000)", "asked for more memory than it may have (400 MB)"),
         (Limits(seconds=1), "while True: pass", "ran out of time (1 s)"),
         (Limits(print_mb=2), "import time\nprint('x' * 3_000_000, flush=True); time.sleep(20)", "printed more than 2 MB"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -143,7 +145,7 @@ def test_a_log_is_shown_as_it_can_be(tmp_path: Path) -> None:
 
 def test_missing_toolchains_are_installed_side_by_side(runner: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     there: dict[str, Installed] = {}
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     asked: list[str] = []
 
     def provision(toolchain: Toolchain, cache: Path, say: object) -> Installed:
@@ -160,3 +162,34 @@ def test_missing_toolchains_are_installed_side_by_side(runner: Local, monkeypatc
     runner.expected = [first, replace(first, id="//a/b:m#y", toolchain="other")]
     runner.run(first, fingerprint(first, None, {}))
     assert sorted(asked) == ["other", "toy"]
+
+
+def test_half_of_a_script_to_run_it_by_hand_is_none(runner: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fails while it is written, and lets nothing be removed: the next build does that."""
+    write, take = os.write, local.remove
+
+    def torn(descriptor: int, content: bytes) -> int:
+        if bytes(content).startswith(b"#!/bin/sh") or len(content) < 100:
+            write(descriptor, bytes(content)[:10])
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return write(descriptor, content)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "write", torn)
+        failing.setattr(local, "remove", lambda folder: None)
+        with pytest.raises(ActionFailed) as error:
+            run(runner, IMPORT)
+    assert error.value.by_hand == ""
+    (left,) = (path for path in (runner.folder / "actions").iterdir() if path.name.startswith("a+"))
+    assert not (left / "run.sh").exists()
+    with pytest.raises(ActionFailed) as error:  # another one, whose script is whole
+        asked = replace(action("raise SystemExit(1)"), id="//a/b:m#y")
+        runner.run(asked, fingerprint(asked, None, {}))
+    runner.stop()
+    again = Local(runner.root, runner.folder, runner.cache, runner.content, runner.toolchains, print)
+    assert local.remove is take
+    asked = replace(action("open('out/answer.txt', 'w')"), id="//a/b:m#z")
+    again.run(asked, fingerprint(asked, None, {}))
+    again.stop()
+    assert [path.name for path in (runner.folder / "actions").iterdir()] == ["a+b+m@y"]
+    assert error.value.by_hand.endswith("a+b+m@y/run.sh'") or error.value.by_hand.endswith("a+b+m@y/run.sh")

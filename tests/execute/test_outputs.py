@@ -37,7 +37,7 @@ def test_what_stands_in_the_place_of_an_output(box: Boxes, what: str) -> None:
     box.says("", in__a="a")  # the zygote has started
     begun = time.monotonic()
     failure = box.fails(f"import os, socket\n{code}", in__a="a")
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
     assert said in failure.message, failure
     assert "Traceback" not in failure.message
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from megbuild.execute import local, worker_code
+from megbuild.execute import hearing, local, worker_code
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.worker_code import code_of
 from megbuild.execute.zygote import WorkerCode, Zygote
@@ -20,6 +20,7 @@ from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import fingerprint
 from megbuild.store.digests import digest_bytes
 from megbuild.worker import load, ready
+from tests.faults.moments import until
 
 from .conftest import Boxes, boxes
 
@@ -107,7 +108,7 @@ class Stems:
 
     def grow(self) -> None:
         """Run actions until one has come from a stem."""
-        before, deadline = self.zygote.grown if self.box.runner.zygotes._alive else 0, time.monotonic() + 15
+        before, deadline = self.zygote.grown if self.box.runner.zygotes._alive else 0, time.monotonic() + 60
         while not self.box.runner.zygotes._alive or self.zygote.grown == before:
             assert time.monotonic() < deadline, self.zygote.log.read_text()
             self.says("")
@@ -246,10 +247,26 @@ def test_a_stem_that_is_killed_costs_nothing(stems: Stems) -> None:
     (zygote,) = _below(launcher.pid)
     for stem in _below(zygote):
         os.kill(stem, signal.SIGKILL)
-    time.sleep(0.2)
+        until(lambda stem=stem: not Path(f"/proc/{stem}").exists(), "the zygote did not notice")
     before = stems.zygote.grown
     assert stems.says("print('well')") == "well"
     assert (stems.zygote._process, stems.zygote.grown) == (launcher, before)
+
+
+def test_a_stem_that_hangs_is_noticed(stems: Stems, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its zygote is well, and ends with it."""
+    monkeypatch.setattr(hearing, "PATIENCE", 2.0)
+    spins = "import signal\ndef spin(*_):\n    while True: pass\nsignal.signal(signal.SIGUSR1, spin)\n"
+    stems.write("rules/toy/worker.py", spins + RULE)
+    stems.grow()
+    launcher = stems.zygote._process
+    assert launcher
+    (zygote,) = _below(launcher.pid)
+    for stem in _below(zygote):
+        os.kill(stem, signal.SIGUSR1)
+    assert stems.says("print('well')") == "well"
+    assert stems.zygote._process is not launcher
+    assert not Path(f"/proc/{zygote}").exists()
 
 
 def test_stems_end_with_their_zygote(stems: Stems) -> None:

@@ -4,7 +4,8 @@
     python failing.py FOLDER MOUNT_POINT ORDERS
 
 ``ORDERS`` is a file that may be changed while it is mounted: ``CALL NUMBER ERRNO`` a line. From its ``NUMBER``-th
-call on, counted since the file was changed, each such call is answered with that errno. It needs mfusepy and libfuse.
+call on, counted since the file was changed, each such call is answered with that errno; with a fourth word ``now-and-then``
+each ``NUMBER``-th one. ``change`` stands for all calls that change something. It needs mfusepy and libfuse.
 """
 
 from __future__ import annotations
@@ -154,15 +155,22 @@ class Shown:
         os.utime(path, ns=times)
 
 
+CHANGES = frozenset(
+    ("write", "create", "rename", "mkdir", "unlink", "rmdir", "link", "symlink", "truncate", "chmod", "utimens")
+)
+
+
 class Failing(Operations):  # type: ignore[misc]
     """The same below the mount point, but for what is ordered to fail."""
 
     use_ns = True
+    flag_nullpath_ok = True
+    """What is removed and still open has no path."""
 
     def __init__(self, folder: str, orders: str) -> None:
         self.folder, self.orders = folder, orders
         self.known: tuple[int, ...] = ()
-        self.faults: dict[str, tuple[int, int]] = {}
+        self.faults: dict[str, tuple[int, int, bool]] = {}
         self.seen: Counter[str] = Counter()
 
     def answer(self, name: str, *arguments: Any) -> Any:
@@ -182,11 +190,12 @@ class Failing(Operations):  # type: ignore[misc]
         if (status.st_mtime_ns, status.st_ino) != self.known:
             self.known = (status.st_mtime_ns, status.st_ino)
             words = (line.split() for line in Path(self.orders).read_text().splitlines())
-            self.faults = {name: (int(at), int(code)) for name, at, code in words}
+            self.faults = {name: (int(at), int(code), bool(rest)) for name, at, code, *rest in words}
             self.seen.clear()
+        name = "change" if "change" in self.faults and name in CHANGES else name
         self.seen[name] += 1
-        at, code = self.faults.get(name, (0, 0))
-        if code and self.seen[name] >= at:
+        at, code, at_times = self.faults.get(name, (1, 0, False))
+        if code and (self.seen[name] % at == 0 if at_times else self.seen[name] >= at):
             raise FuseOSError(code)
 
 

@@ -17,20 +17,25 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from megbuild.store import durable
 from tests.e2e.workspace import Outcome, Running, Workspace
 
 VICTIMS = ("build", "worker", "both")
 """Who is hit: the build's own process; one of the processes below it (launcher, zygote, keeper, action); both."""
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-_GONE = 10.0
+_GONE = 30.0
 """Seconds within which everything that a dead build had started has to end."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When a build is hit (seconds after its first action began), who is, and with what."""
+    """When a build is hit, who is, and with what."""
 
+    far: float
+    """How far the build is, by the lines that it has said: 0 when its first action begins, 1 at its end. So moments are spread
+    over the build, however fast the machine is now."""
     after: float
+    """Seconds after that line."""
     victim: str
     number: signal.Signals
     pick: float
@@ -40,15 +45,16 @@ class Moment:
 
     def __str__(self) -> str:
         more = "".join(f", {after:.3f} s" for after in self.again)
-        return f"{self.number.name} to {self.victim} after {self.after:.3f} s{more} ({self.pick:.2f})"
+        return f"{self.number.name} to {self.victim} at {self.far:.3f} and {self.after:.3f} s{more} ({self.pick:.2f})"
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What a build that nobody disturbed made, and how long that took from its first action on."""
+    """What a build that nobody disturbed made, and how many lines it said and how long that took from its first action on."""
 
     artifacts: Mapping[str, bytes]
     ran: frozenset[str]
+    lines: int
     seconds: float
 
 
@@ -80,7 +86,8 @@ def chosen(count: int, seed: int, whole: Whole, numbers: tuple[signal.Signals, .
         victim = VICTIMS[index // len(numbers) % len(VICTIMS)] if number == signal.SIGKILL else "build"
         times = index // len(numbers) % 3 if number != signal.SIGKILL else 0  # how often it comes again
         again = tuple(chance.choice((0.0, 0.002, 0.02, 0.1)) for _ in range(times))
-        found.append(Moment(chance.uniform(0.0, 1.05 * whole.seconds), victim, number, chance.random(), again))
+        after = chance.uniform(0.0, 2 * whole.seconds / whole.lines)
+        found.append(Moment(chance.uniform(0.0, 1.05), after, victim, number, chance.random(), again))
     return found
 
 
@@ -92,14 +99,15 @@ def undisturbed(space: Workspace) -> Whole:
     outcome = running.wait()
     seconds = time.monotonic() - begun
     assert outcome.status == 0, outcome.text
-    ran = frozenset(line.split()[1] for line in (*running.seen, *outcome.lines) if line.startswith("run "))
-    return Whole(space.artifacts(), ran, seconds)
+    ran = frozenset(line.split()[1] for line in outcome.lines if line.startswith("run "))
+    return Whole(space.artifacts(), ran, len(outcome.lines) - len(running.seen), seconds)
 
 
 def disturb(space: Workspace, moment: Moment, whole: Whole, findings: Findings) -> None:
     """Hit the build of a workspace in which nothing was built yet, and look at everything that has to hold then."""
     running = space.start(summary=False)
     running.until("run   ")
+    running.read(int(moment.far * whole.lines))
     time.sleep(moment.after)
     _hit(running, moment)
     outcome = running.wait()
@@ -200,3 +208,31 @@ def until(true: Callable[[], bool], otherwise: str, seconds: float = _GONE) -> N
     while not true():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
+
+
+CHANGES = ("mkdir", "rename", "rmdir", "unlink", "fsync", "link", "symlink", "chmod")
+"""Calls of the module ``os`` that change folders."""
+
+
+def killed_at(at: int, work: Callable[[], object]) -> bool:
+    """Do some work in a child that is killed just before its ``at``-th call that changes a folder; False when it came to its end before that."""
+    child = os.fork()
+    if not child:
+        calls = iter(range(1, 10**6))
+
+        def counted(original: Callable[..., object]) -> Callable[..., object]:
+            def call(*arguments: object, **named: object) -> object:
+                if next(calls) == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **named)
+
+            return call
+
+        for name in CHANGES:
+            setattr(os, name, counted(getattr(os, name)))
+        durable.exchange = counted(durable.exchange)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])

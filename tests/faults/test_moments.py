@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 
 from tests.faults import moments
@@ -27,14 +28,20 @@ def test_builds_that_are_hit_at_chance_moments(toys: Toys) -> None:
 
 
 def test_an_installation_that_is_killed_leaves_no_process(toys: Toys) -> None:
-    """uv would go on writing into the folder that the next build removes."""
+    """uv would go on writing into the folder that the next build removes. Here it waits for its cache, and would for ever."""
     space = toys.space(toolchains=False)
-    running = space.start()
-    running.until("toolchain megengine: installing")
-    moments.until(lambda: any("uv" in told for told in moments.of_workspace(space)), "uv was never seen")
-    running.send(signal.SIGKILL)
-    running.wait()
-    moments.until(lambda: not list(moments.of_workspace(space)), "a process is left", 3.0)
+    uvs = space.cache / "uv"
+    uvs.mkdir()
+    with (uvs / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        space.environment["UV_CACHE_DIR"] = str(uvs)
+        running = space.start()
+        running.until("toolchain megengine: installing")
+        moments.until(lambda: any("uv" in told for told in moments.of_workspace(space)), "uv was never seen")
+        running.send(signal.SIGKILL)
+        running.wait()
+        moments.until(lambda: not list(moments.of_workspace(space)), "a process is left")
+    del space.environment["UV_CACHE_DIR"]
     again = space.build()
     assert again.status == 0, again.text
     assert not [line for line in again.lines if "waiting" in line]

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import pytest
 
 from megbuild.store import lock
-from tests.e2e.workspace import Outcome, Workspace
+from tests.e2e.workspace import Outcome, Running, Workspace
 from tests.faults import moments
-from tests.faults.toys import Toys
+from tests.faults.toys import ALL, Toys, held
 
 WAITS = re.compile(
     r"(//:one#\S+: )?waiting for `doit build.*` \(pid (\d+), started [\d:]{8}\)(, which makes the same)?"
@@ -32,12 +32,13 @@ def test_builds_at_once_in_one_workspace(toys: Toys, count: int) -> None:
         space.root / ".megbuild", print, command="doit build"
     ):  # so that they meet, however fast the first one would be
         running = [space.start(summary=False) for _ in range(count)]
-        time.sleep(2)
+        for one in running:
+            one.until("waiting for ")
     outcomes = [one.wait() for one in running]
     assert [outcome.status for outcome in outcomes] == [0] * count
     assert set(ran(outcomes).values()) == {1}
     waited = [line for outcome in outcomes for line in outcome.lines if WAITS.fullmatch(line)]
-    assert len(waited) >= 1
+    assert len(waited) >= count
     assert space.build(summary=False).lines[-1].startswith("everything is up to date")
 
 
@@ -45,7 +46,14 @@ def test_builds_at_once_in_one_workspace(toys: Toys, count: int) -> None:
 def test_builds_at_once_in_two_workspaces_that_share_a_cache(toys: Toys, each: int) -> None:
     first = toys.space()
     second = toys.space(cache=first.cache)
-    running = [space.start(summary=False) for _ in range(each) for space in (first, second)]
+    running = [held(first, ALL)]
+    running[0].until("run ")
+    running.append(second.start(summary=False))
+    running[1].until("//:one#weights: waiting for ")
+    running += [space.start(summary=False) for _ in range(each - 1) for space in (first, second)]
+    while running[0].process.poll() is None:  # each of its actions
+        first.wake()
+        time.sleep(0.02)
     outcomes = [one.wait() for one in running]
     assert [outcome.status for outcome in outcomes] == [0] * len(running), outcomes
     assert set(ran(outcomes).values()) == {1}
@@ -68,7 +76,7 @@ def test_toolchains_are_installed_once_for_builds_at_once(toys: Toys) -> None:
 
 def holding(space: Workspace) -> tuple[lock.Lock, str]:
     """Hold the key of the first action of a workspace, as a build of another workspace would that runs it."""
-    running = space.start(summary=False)
+    running = held(space, ALL)
     running.until("run ")
     moments.until(lambda: any(space.cache.glob("store/running/*")), "no key is held")
     (path, *_) = space.cache.glob("store/running/*")
@@ -80,14 +88,14 @@ def holding(space: Workspace) -> tuple[lock.Lock, str]:
 
 def test_a_key_that_another_build_holds_is_waited_for_until_it_dies_and_ctrl_c_is_heard(toys: Toys) -> None:
     space = toys.space()
-    held, _ = holding(space)
+    key, _ = holding(space)
     waiting = space.start(summary=False)
     waiting.until("//:one#weights: waiting for ")
     waiting.send(signal.SIGINT)
     assert waiting.wait().status == 130
     waiting = space.start(summary=False)
     waiting.until("//:one#weights: waiting for ")
-    held.release()  # without a result: the one that waited makes it
+    key.release()  # without a result: the one that waited makes it
     outcome = waiting.wait()
     assert outcome.status == 0
     assert ran([outcome])["//:one#weights"] == 1
@@ -95,18 +103,23 @@ def test_a_key_that_another_build_holds_is_waited_for_until_it_dies_and_ctrl_c_i
 
 def test_what_cleans_the_cache_waits_for_builds_and_they_wait_for_it(toys: Toys) -> None:
     space = toys.space()
-    running = space.start(summary=False)
+    running = held(space, ALL)
     running.until("run ")
-    cleaned = space.doit("cache", "gc", "--max-size", "0")
-    outcome = running.wait()
+    cleaning = Running(space._popen("cache", "gc", "--max-size", "0"), space.root / "none")
+    assert cleaning.process.stderr
+    said = cleaning.process.stderr.readline().rstrip("\n")
+    assert re.fullmatch(r"waiting for `doit build` \(pid \d+, .*\), which uses the cache", said)
+    while running.process.poll() is None:
+        space.wake()
+        time.sleep(0.02)
+    outcome, cleaned = running.wait(), cleaning.wait()
     assert outcome.status == 0, outcome.text
     assert cleaned.status == 0, cleaned.text
-    assert re.fullmatch(r"waiting for `doit build` \(pid \d+, .*\), which uses the cache", cleaned.errors[0])
-    held = lock.alone(space.cache, print)
+    alone = lock.alone(space.cache, print)
     (space.root / "one.py").write_text("def build(weights): return 'changed'\n")
     waiting = space.start(summary=False)
     waiting.until("waiting for ")
-    held.release()
+    alone.release()
     assert waiting.wait().status == 0
 
 

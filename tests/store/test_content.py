@@ -171,6 +171,7 @@ while True:
     source.write_bytes(content)
     store.materialise(store.put_file(source), Path(sys.argv[1], "out", "model"))
     store.put_bytes(content[:1000])
+    print("again", flush=True)
 """
 
 
@@ -178,7 +179,8 @@ def test_kill_leaves_only_whole_blobs_and_copies(tmp_path: Path) -> None:
     for round_ in range(20):
         process = subprocess.Popen([sys.executable, "-c", _PUT_FOREVER, str(tmp_path)], stdout=subprocess.PIPE)
         assert process.stdout and process.stdout.readline() == b"ready\n"
-        time.sleep(0.005 + 0.003 * round_)
+        assert process.stdout.readline() == b"again\n"
+        time.sleep(0.002 * round_)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

@@ -117,7 +117,7 @@ def test_a_file_beyond_the_limit_of_protobuf_is_refused_unread(tmp_path: Path) -
             file.truncate(size)
             if size:  # one field of bytes that takes all of the rest
                 file.write(number(6 << 3 | 2) + number(size - 6))
-        before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         try:
             onnx_wire.check(path)
             found = ""
@@ -125,4 +125,4 @@ def test_a_file_beyond_the_limit_of_protobuf_is_refused_unread(tmp_path: Path) -
             found = str(error)
         assert said in found and bool(said) == bool(found)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
-        assert time.monotonic() - begun < 5
+        assert time.process_time() - begun < 5

@@ -1,8 +1,8 @@
 """The zygote: imports a toolchain's SDK once and forks a confined process for each action.
 
 It never computes anything itself, so a fork of it is as good as a new process. It speaks with megbuild over a socket:
-a message is an action with two descriptors, its log and a socket for the one answer. When megbuild closes its side of
-that socket, the action is killed.
+a message is an action with two descriptors, its log and a socket for the one answer. What megbuild sends on that socket is
+sent back; when it closes its side, the action is killed.
 """
 
 from __future__ import annotations
@@ -75,6 +75,13 @@ class _Action:
         self.killed = False
         self.stopped = 0
 
+    def replies(self) -> bool:
+        """Give a question back to megbuild, which asks now and then whether this process hangs; False when it waits no more."""
+        try:
+            return bool(asked := self.answer.recv(16)) and self.answer.send(asked) > 0
+        except OSError:
+            return False
+
     def kill(self) -> None:
         """End it with everything it started."""
         if not self.killed:
@@ -121,7 +128,7 @@ class _Zygote:
                     action = self.running[descriptor]
                     if descriptor == action.ended:
                         self._end(action)
-                    else:  # megbuild has closed its side
+                    elif not action.replies():  # megbuild has closed its side
                         self.poll.unregister(descriptor)
                         action.kill()
             if time.monotonic() - self.looked > _LOOK:

@@ -1,0 +1,62 @@
+"""Whether a zygote still answers: while an action runs it is asked now and then, and one that says nothing for long hangs.
+
+Else a zygote that spins or waits for ever would be noticed by the action's time limit only, which may be days.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+EVERY = 5.0
+"""Seconds between one reply and the next question."""
+PATIENCE = 30.0
+"""Seconds without a reply, which takes less than a millisecond, after which the zygote is taken to hang."""
+_LOOKS = 4
+"""Looks that have to find it overdue: a machine that slept has not been waiting all that time."""
+_HERE = b"?"
+"""The question; the reply is the same byte. An action's answer is JSON."""
+
+
+@dataclass
+class Hearing:
+    """One action's socket to the zygote, or to the stem, that watches over it."""
+
+    answer: socket.socket
+    asked: float = 0.0
+    """When the question was put that has no reply yet; 0 without one."""
+    heard: float = float("-inf")
+    overdue: int = 0
+
+    def answered(self, seconds: float) -> bool:
+        """Wait so long for the action's answer, or the end of who would give it."""
+        deadline = time.monotonic() + seconds
+        while select.select([self.answer], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if self._received(1, socket.MSG_PEEK) != _HERE:
+                return True
+            self._received(1)
+            self.asked, self.heard, self.overdue = 0.0, time.monotonic(), 0
+        return False
+
+    def take(self, most: int) -> bytes:
+        """The answer; b"" when nobody is left to give it."""
+        return self._received(most)
+
+    def lost(self) -> bool:
+        """Whether the zygote hangs, at one look of many; asks it when it is time to."""
+        now = time.monotonic()
+        if not self.asked and now - self.heard >= EVERY:
+            with suppress(OSError):  # it has just ended, which the next look shows
+                self.answer.send(_HERE)
+            self.asked = now
+        self.overdue += bool(self.asked) and now - self.asked > PATIENCE
+        return self.overdue >= _LOOKS
+
+    def _received(self, most: int, flags: int = 0) -> bytes:
+        for _ in range(2):  # a question that nobody read before the socket was closed is told first, as an error
+            with suppress(OSError):
+                return self.answer.recv(most, flags)
+        return b""
