@@ -16,6 +16,7 @@ from megbuild.declare.models import InstalledRule, Model, Toolchain, Workspace
 from megbuild.declare.options import Options
 from megbuild.declare.outputs import Catalogue, Inherited
 from megbuild.declare.packages import Reader
+from megbuild.declare.root import MODELS, SETTINGS, find, here
 from megbuild.declare.tree import Tree
 from megbuild.errors import MOST, Enough, Location, MegbuildError, Problem, Problems
 
@@ -50,7 +51,7 @@ def load(
 def _load(
     start: Path, asked: Sequence[str] | None, only: Collection[str] | None, builtin: Path, problems: Problems
 ) -> Workspace:
-    root = workspace.find(start)
+    root = find(start)
     tree = Tree(root)
     problems += _links_outside(tree, builtin)
     settings = workspace.Settings()
@@ -79,9 +80,7 @@ def _load(
         reviewed = trust.read(Path(root))
     if problems:
         raise MegbuildError(_sorted(problems))
-    at_root = [
-        name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN, trust.NAME) if tree.kind(name) == "file"
-    ]
+    at_root = [name for name in (SETTINGS, MODELS, hardware.OWN, trust.NAME) if tree.kind(name) == "file"]
     paths = {tree.absolute(path) for path in (*packages, *at_root)}
     return Workspace(
         root=root,
@@ -94,21 +93,16 @@ def _load(
         trusted=trust.by_file(reviewed),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
         listed=tuple(sorted(map(tree.absolute, tree.listings))),
+        code=found.code,
     )
 
 
 def _links_outside(tree: Tree, builtin: Path) -> Iterator[Problem]:
     """A problem for each thing at the root that decides about the workspace, and is a link that leaves it."""
-    for name in (workspace.SETTINGS, hardware.OWN, trust.NAME, RULES):
+    for name in (SETTINGS, hardware.OWN, trust.NAME, RULES):
         if tree.kind(name) == "outside" and Path(tree.absolute(name)).resolve() != builtin.resolve():
             hint = "copy what it leads to into the workspace"
             yield Problem("MB110", f"{name} leaves the workspace through a link", hint, Location(name, 1))
-
-
-def here(root: str, folder: Path) -> str:
-    """The package folder that someone in ``folder`` stands in, for relative labels; the root's when outside."""
-    resolved = folder.resolve()
-    return "/".join(resolved.relative_to(root).parts) if resolved.is_relative_to(root) else ""
 
 
 class Wanted(Struct, frozen=True):

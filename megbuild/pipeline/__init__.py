@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from megbuild.declare.models import Toolchain, Workspace
-from megbuild.declare.workspace import find
+from megbuild.declare.root import find
 from megbuild.errors import MegbuildError, Problem
 from megbuild.execute.memory import Memory
 from megbuild.graph.actions import CORE, Action

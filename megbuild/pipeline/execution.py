@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from megbuild.declare.labels import label_of
@@ -20,6 +22,7 @@ from megbuild.graph.actions import Action
 from megbuild.graph.plan import Planned
 from megbuild.graph.stale import Verb
 from megbuild.pipeline.asked import Asked, patterns
+from megbuild.pipeline.kept import keep
 from megbuild.pipeline.prepared import Prepared, Slice
 from megbuild.store.places import cache_folder, private_folder
 from megbuild.store.state import NO_REST, Rest
@@ -139,6 +142,12 @@ def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
     used = [sdk for toolchain in prepared.toolchains.values() for sdk in toolchain.sdks]
     variables = {name: os.environ.get(name) for sdk in used for name in sdk.variables}
     variables = {**prepared.note.environment, **variables} if prepared.note else variables
-    return UpToDate(
-        asked.selection, f"everything is up to date: {outputs} outputs, nothing to run", outputs, rest, variables
-    )
+    said = f"everything is up to date: {outputs} outputs, nothing to run"
+    return UpToDate(asked.selection, said, outputs, rest, variables, partial(_keep, asked, prepared))
+
+
+def _keep(asked: Asked, prepared: Prepared, path: Path) -> str:
+    """Keep the declarations for builds of a part; those that this build went by, if any, hold still."""
+    if prepared.note:
+        return prepared.note.kept()
+    return "" if asked.variables else keep(prepared.workspace, path)

@@ -24,6 +24,11 @@ def _frozen(mapping: dict[object, object]) -> MappingProxyType[object, object]:
 copyreg.pickle(MappingProxyType, lambda mapping: (_frozen, (dict(mapping),)))
 
 
+def pickled(value: object) -> bytes:
+    """A value as bytes."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
 class Shelf(Generic[Value]):
     """Values by the numbers under which they were put away; what comes back is equal, and another object.
 
@@ -47,7 +52,7 @@ class Shelf(Generic[Value]):
 
     def put(self, value: Value) -> int:
         """Put a value away; its number."""
-        content = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        content = pickled(value)
         with self._lock:
             try:
                 if self._descriptor < 0:

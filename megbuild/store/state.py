@@ -270,12 +270,14 @@ class State:
         files: Files,
         environment: Mapping[str, str | None],
         rest: Rest = NO_REST,
+        keep: Callable[[Path], str] = lambda path: "",
     ) -> bool:
         """Note that a selection is up to date, so that :func:`megbuild.store.noop.look` can say ``summary``.
 
         ``files`` has looked at all that this depends on, published artifacts and megbuild's own files among them, but
         for the ``rest``, whose stamps stand as they were noted; ``environment`` holds the variables that enter keys.
-        Returns False, and notes nothing, when a file moved.
+        ``keep`` writes what is kept of the declarations into a file and gives its name inside. Returns False, and notes
+        nothing, when a file moved.
         """
         files.settle()
         if not files.settled:
@@ -283,8 +285,9 @@ class State:
         seen = {**rest.seen, **files.watched} if rest.seen else files.watched
         lookers = _joined(rest.lookers, files.lookers) if rest.lookers else files.lookers
         declaring = {**rest.declaring, **files.declaring}
-        note = noop.encode(selection, summary, outputs, environment, seen, lookers, declaring)
-        place(Path(noop.note_path(str(self.workspace), selection)), note)
+        path = noop.note_path(str(self.workspace), selection)
+        kept = keep(Path(noop.kept_path(path)))
+        place(Path(path), noop.encode(selection, summary, outputs, environment, seen, lookers, declaring, kept))
         self._drop_old_notes()
         return True
 
@@ -292,10 +295,8 @@ class State:
         """No selection is known to be up to date any more, ``but`` one: the next build of another looks at everything."""
         kept = None if but is None else Path(noop.note_path(str(self.workspace), but))
         for note in self._all_notes():
-            if note == kept:
-                continue
-            with suppress(FileNotFoundError):
-                note.unlink()
+            if note != kept:
+                _remove(note)
 
     def _apply(self, changes: _Changes) -> None:
         for kind, table in self._tables.items():
@@ -394,7 +395,7 @@ class State:
 
     def _all_notes(self) -> list[Path]:
         try:
-            return [Path(entry.path) for entry in scandir(self._notes)]
+            return [Path(entry.path) for entry in scandir(self._notes) if "." not in entry.name]
         except FileNotFoundError:
             return []
 
@@ -402,4 +403,10 @@ class State:
         notes = self._all_notes()
         if len(notes) > _NOTES:
             for note in sorted(notes, key=lambda note: note.stat().st_mtime_ns)[:-_NOTES]:
-                note.unlink()
+                _remove(note)
+
+
+def _remove(note: Path) -> None:
+    for path in (str(note), noop.kept_path(str(note))):
+        with suppress(FileNotFoundError):
+            Path(path).unlink()
