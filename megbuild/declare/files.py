@@ -19,6 +19,8 @@ from megbuild.errors import Location, MegbuildError, Problem
 ENTRY = re.compile(r"(.+\.py):([^\W\d]\w*)")
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 SAMPLES = (".npy", ".npz")
+_REMEMBERED = 256
+"""Source files whose functions are known at a time: models that share one mostly stand together."""
 
 
 @dataclass
@@ -144,6 +146,8 @@ class Files:
             except MegbuildError as error:
                 self.problems.extend(error.problems)
                 return False
+            if len(self.defined) == _REMEMBERED:
+                self.defined.clear()
             self.defined[path] = defined(data)
         if name in self.defined[path]:
             return True

@@ -6,7 +6,7 @@ never gets this far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import CodeType, MappingProxyType
 from typing import Any
 
@@ -207,7 +207,7 @@ class Workspace(Struct, frozen=True):
 
     root: str
     default: tuple[str, ...]
-    models: tuple[Model, ...]
+    models: Sequence[Model]
     rules: tuple[InstalledRule, ...]
     hardware: Mapping[str, Hardware]
     toolchains: Mapping[str, Toolchain]

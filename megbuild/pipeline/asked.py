@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from megbuild.declare.labels import Pattern, Selected, label_of, select
 from megbuild.declare.models import Toolchain, Workspace
-from megbuild.declare.root import here
+from megbuild.declare.root import find, here
 from megbuild.errors import MegbuildError
 from megbuild.pipeline.kept import kept
 from megbuild.store.files import Files
 from megbuild.store.noop import Looked, Note, stands
+from megbuild.store.places import private_folder
+from megbuild.store.shelf import Shelved
 
 
 class Asked(Struct, frozen=True):
@@ -67,7 +69,8 @@ def loaded(asked: Asked, models: set[str] | None) -> Workspace:
     if workspace is None:
         from megbuild.declare.load import load
 
-        workspace = load(asked.start, asked.patterns, models)
+        folder = private_folder(Path(find(asked.start)))
+        workspace = load(asked.start, asked.patterns, models, keep=lambda found: Shelved(found, folder))
     if not asked.variables:
         return workspace
     varied = {

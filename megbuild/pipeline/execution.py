@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from megbuild.declare.labels import label_of
 from megbuild.execute import local
 from megbuild.execute.builder import Builder, Done, Listener
 from megbuild.execute.delivered import delivered
@@ -131,8 +130,7 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
     """Outputs that were asked for and are not declared any more go; a narrowed build follows no change of declarations."""
     if prepared.note:
         return
-    declared = {str(label_of(model, output)) for model in prepared.workspace.models for output in model.outputs}
-    withdraw(prepared.memory, declared, patterns(prepared.workspace, asked), say)
+    withdraw(prepared.memory, prepared.workspace.models, patterns(prepared.workspace, asked), say)
 
 
 def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:

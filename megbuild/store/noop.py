@@ -23,7 +23,8 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from array import array
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     Seen = tuple[int, int, int, int]
     """A stamp: mtime and ctime in nanoseconds, size, inode."""
@@ -257,8 +258,8 @@ def encode(
     lookers: Mapping[str, Looker],
     declaring: Mapping[str, Collection[str]],
     kept: str = "",
-) -> bytes:
-    """The note of a selection. Paths are absolute or below the workspace; no stamp means that nothing is there.
+) -> Sequence[bytes | bytearray | array[int]]:
+    """The note of a selection, in pieces, because it may be large. Paths are absolute or below the workspace; no stamp means that nothing is there.
 
     ``lookers`` tells for which models a path was looked at, ``declaring`` the names in those folders of which only
     these matter; a path that stands in neither matters to all. ``kept`` is :meth:`Note.kept`.
@@ -289,7 +290,7 @@ def encode(
     runs = _runs(paths)
     facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, runs, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")
-    return b"".join((start, facts, spans.tobytes(), *map(array.tobytes, columns), names, tail))
+    return start, facts, spans, *columns, names, tail
 
 
 def _runs(paths: list[str]) -> list[tuple[str, int]]:

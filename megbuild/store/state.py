@@ -19,7 +19,7 @@ import msgspec
 
 from megbuild.store import noop
 from megbuild.store.digests import Digest, Stamp
-from megbuild.store.durable import place
+from megbuild.store.durable import placing, write_all
 from megbuild.store.files import SHARED, Files, Known
 from megbuild.store.journal import Journal
 from megbuild.store.parts import Parts, Table, write_parts
@@ -35,6 +35,8 @@ _SMALL = 4 << 20
 _PAIRS = "pairs"
 _COMMON = ("code", "toolchain", "environment", "option", "declared")
 """Kinds of components that many actions have alike: they are stored once."""
+_LINES = 2000
+"""Lines of the journal that are in memory at a time; a large build that was killed leaves a hundred thousand."""
 _LEAST = 50
 """Bytes that a changed entry takes in the journal at least."""
 _MANY = 20000
@@ -199,13 +201,15 @@ class State:
             pass
         except (ValueError, OSError) as error:
             state._unusable(error)
-        for line in state._journal.replay():
+        for number, line in enumerate(state._journal.replay(), 1):
             try:
                 changes = msgspec.json.decode(line, type=_Changes)
                 msgspec.msgpack.encode(changes)  # a number that no state can hold is of no version at all
                 state._apply(changes)
             except (ValueError, OverflowError, RecursionError):
                 warn(f"{state._journal.path} holds a line of another version of megbuild, which was left out")
+            if number % _LINES == 0:
+                state.put_away()
         for table in state._tables.values():
             table.changed.clear()
         return state
@@ -287,7 +291,9 @@ class State:
         declaring = {**rest.declaring, **files.declaring}
         path = noop.note_path(str(self.workspace), selection)
         kept = keep(Path(noop.kept_path(path)))
-        place(Path(path), noop.encode(selection, summary, outputs, environment, seen, lookers, declaring, kept))
+        with placing(Path(path)) as note:
+            for piece in noop.encode(selection, summary, outputs, environment, seen, lookers, declaring, kept):
+                write_all(note, bytes(piece))
         self._drop_old_notes()
         return True
 

@@ -87,7 +87,7 @@ def test_what_the_first_version_stored_is_still_there(tmp_path: Path) -> None:
 def test_a_note_of_another_version_is_no_answer(tmp_path: Path) -> None:
     note = Path(noop.note_path(str(tmp_path), "x"))
     note.parent.mkdir(parents=True)
-    note.write_bytes(noop.encode("x", "all is well", 0, {}, {}, {}, {}))
+    note.write_bytes(b"".join(noop.encode("x", "all is well", 0, {}, {}, {}, {})))
     before = note.read_bytes()
     read = noop.read(str(tmp_path), "x")
     assert before.startswith(noop._HEAD) and read is not None and read.summary == "all is well"
