@@ -45,8 +45,7 @@ class Archive(Command):
 
 def _archive(words: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.declare.labels import Pattern
-    from megbuild.declare.load import here
-    from megbuild.declare.workspace import find
+    from megbuild.declare.root import find, here
     from megbuild.pipeline import cached
     from megbuild.store.recovery import handing_over
 

@@ -53,7 +53,7 @@ class Check(Command):
 
 
 def _using_the_cache(labels: Sequence[str], only: str, write: str, as_json: str) -> int:
-    from megbuild.declare.workspace import find
+    from megbuild.declare.root import find
     from megbuild.pipeline import cached
 
     with cached(Path(find(Path.cwd())), _say):

@@ -22,7 +22,7 @@ def rebuild(release: Path) -> str:
     from megbuild.cli.release import make
     from megbuild.declare.load import load
     from megbuild.declare.models import Release
-    from megbuild.declare.workspace import find
+    from megbuild.declare.root import find
     from megbuild.release.commit import check_out
 
     with tempfile.TemporaryDirectory() as temporary:

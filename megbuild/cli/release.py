@@ -99,8 +99,8 @@ def chosen(workspace: Workspace, words: Sequence[str], name: str) -> Declared:
     """The declared release that is named, or one of the labels given."""
     from megbuild.declare.hints import did_you_mean
     from megbuild.declare.labels import NAME, NAME_RULE, Pattern
-    from megbuild.declare.load import here
     from megbuild.declare.models import Release as Declared
+    from megbuild.declare.root import here
 
     named = {release.name: release for release in workspace.releases}
     if len(words) == 1 and words[0] in named:

@@ -73,7 +73,7 @@ def _list(names: list[str]) -> None:
 
 
 def _sync(names: list[str]) -> None:
-    from megbuild.declare.workspace import find
+    from megbuild.declare.root import find
     from megbuild.execute.toolchains import provision
     from megbuild.pipeline import cached
     from megbuild.store.places import cache_folder

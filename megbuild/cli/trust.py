@@ -69,7 +69,7 @@ def _trust(labels: list[str], names: list[str], note: str) -> int:
 def _model(workspace: Workspace, labels: list[str]) -> Model:
     """The one model that the label means, which starts from a delivered .tm."""
     from megbuild.declare.labels import select
-    from megbuild.declare.load import here
+    from megbuild.declare.root import here
 
     chosen = {model.label: model for model, _ in select(labels, workspace.models, here(workspace.root, Path.cwd()))}
     if len(chosen) != 1:

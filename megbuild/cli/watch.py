@@ -64,13 +64,13 @@ class Seen:
         paths |= {os.path.dirname(path) for path in paths}
         places = sorted(self.places[path] for path in paths & self.places.keys())
         came = [self.absent[path] for path in paths & self.absent.keys() if os.path.lexists(path)]
-        return noop.Looked(self.note, [at for at in places if self._moved(at)], came)
+        return noop.Looked(self.root, self.note, [at for at in places if self._moved(at)], came)
 
     def settled(self, looked: noop.Looked | None) -> noop.Looked | None:
         """The same of what was found by looking at everything; as it is when it goes by another note."""
         if looked is None or looked.note.identity != self.note.identity:
             return looked
-        return noop.Looked(self.note, [at for at in looked.moved if self._moved(at)], looked.came)
+        return noop.Looked(self.root, self.note, [at for at in looked.moved if self._moved(at)], looked.came)
 
     def _moved(self, at: int) -> bool:
         return self.note.moved(self.root, at) and not self._same(at)
@@ -107,7 +107,7 @@ class Seen:
 def _watch(labels: list[str], params: Mapping[str, Any]) -> int:
     from megbuild.cli.build import check_limits, collect_less
     from megbuild.cli.fast import look_here
-    from megbuild.declare.workspace import find
+    from megbuild.declare.root import find
 
     check_limits(params)
     changes = _watcher()

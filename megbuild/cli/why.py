@@ -6,11 +6,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from megbuild.cli.command import Command
 from megbuild.errors import fail
+
+if TYPE_CHECKING:
+    from megbuild.errors import Problem
+    from megbuild.graph.plan import Planned
+    from megbuild.pipeline import Prepared
+    from megbuild.pipeline.prepared import Slice
+    from megbuild.store.state import Told
 
 UNREAD = {
     "name": "unread",
@@ -39,52 +48,66 @@ class Why(Command):
 
 
 def _why(labels: list[str]) -> int:
-    from megbuild.graph.plan import stale
     from megbuild.pipeline import Asked, prepare
 
     if not labels:
         raise fail("MB401", "doit why needs a label", "doit why //package:model@output")
     prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
-    todo, told = stale(prepared.planned), prepared.memory.state.told
-    for aim in prepared.graph.aims:
-        print(aim.label)
-        for action in prepared.graph.closure(aim.label):
-            if action.id in todo:
-                step = todo[action.id]
-                print(f"  {action.id}: {'may have to run' if step.waits else 'stale'}")
-                reasons = tuple(map(str, step.decision.reasons))
-            elif action.id in told:
-                print(f"  {action.id}: up to date; last time: {told[action.id].verb}")
-                reasons = told[action.id].reasons
-            else:
-                print(f"  {action.id}: up to date")
-                reasons = ()
-            for reason in reasons:
-                print(f"      {reason}")
+    for slice in prepared.slices:
+        todo, told = slice.stale, prepared.memory.state.told
+        for aim in slice.graph.aims:
+            print(aim.label)
+            for action in slice.graph.closure(aim.label):
+                _tell(action.id, todo.get(action.id), told.get(action.id))
+        if len(prepared.slices) > 1:
+            prepared.memory.put_away()
     return 0
 
 
+def _tell(id: str, step: Planned | None, told: Told | None) -> None:
+    """One action: why it is stale, or what was done with it last time, and why."""
+    reasons: tuple[object, ...] = ()
+    if step:
+        print(f"  {id}: {'may have to run' if step.waits else 'stale'}")
+        reasons = step.decision.reasons
+    elif told:
+        print(f"  {id}: up to date; last time: {told.verb}")
+        reasons = told.reasons
+    else:
+        print(f"  {id}: up to date")
+    for reason in reasons:
+        print(f"      {reason}")
+
+
 def _unread(labels: list[str]) -> int:
-    from megbuild.declare.inputs import inputs_of
-    from megbuild.graph.plan import stale
-    from megbuild.graph.unread import unknown_problems, unread
     from megbuild.pipeline import Asked, prepare
 
     prepared = prepare(Asked(tuple(labels), Path.cwd()), lambda text: print(text, file=sys.stderr))
-    graph, memory, todo = prepared.graph, prepared.memory, stale(prepared.planned)
-    models = {aim.target.model.label: aim.target.model for aim in graph.aims}
-    told = 0
-    for label, model in models.items():
-        aims = [aim for aim in graph.aims if aim.target.model.label == label]
-        actions = {action.id: action for aim in aims for action in graph.closure(aim.label)}
-        whole = {aim.target.output.name for aim in aims} >= {output.name for output in model.outputs}
+    models = told = 0
+    for slice in prepared.slices:
+        for problems in _unread_in(slice, prepared):
+            print(*problems, sep="\n", end="\n" if problems else "")
+            models, told = models + 1, told + len(problems)
+        if len(prepared.slices) > 1:
+            prepared.memory.put_away()
+    if not told:
+        print(f"every declared input of {models} model{'s' * (models != 1)} is read")
+    return 1 if told else 0
+
+
+def _unread_in(slice: Slice, prepared: Prepared) -> Iterator[list[Problem]]:
+    """What is declared and never read, for each model of a slice."""
+    from megbuild.declare.inputs import inputs_of
+    from megbuild.graph.unread import unknown_problems, unread
+
+    graph, memory, todo = slice.graph, prepared.memory, slice.stale
+    for label, aims in groupby(graph.aims, lambda aim: aim.target.model.label):
+        mine = list(aims)
+        model = mine[0].target.model
+        actions = {action.id: action for aim in mine for action in graph.closure(aim.label)}
+        whole = {aim.target.output.name for aim in mine} >= {output.name for output in model.outputs}
         found, unknown = unread(
             model, inputs_of(model, prepared.workspace.root), actions.values(),
             lambda id: None if id in todo else memory.unread(id), whole=whole,
         )  # fmt: skip
-        problems = [*found, *unknown_problems(unknown, todo, label)]
-        print(*problems, sep="\n", end="\n" if problems else "")
-        told += len(problems)
-    if not told:
-        print(f"every declared input of {len(models)} model{'s' * (len(models) != 1)} is read")
-    return 1 if told else 0
+        yield [*found, *unknown_problems(unknown, todo, label)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from megbuild.declare import toml_file
+from megbuild.declare.functions import defined
 from megbuild.declare.hints import closest, did_you_mean, quoted
 from megbuild.declare.models import EntryPoint, Pinned
 from megbuild.declare.positions import Place
@@ -18,7 +19,8 @@ from megbuild.errors import Location, MegbuildError, Problem
 ENTRY = re.compile(r"(.+\.py):([^\W\d]\w*)")
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 SAMPLES = (".npy", ".npz")
-_DEFINED = re.compile(rb"^(?:def|class)[ \t]+(\w+)", re.MULTILINE)
+_REMEMBERED = 256
+"""Source files whose functions are known at a time: models that share one mostly stand together."""
 
 
 @dataclass
@@ -144,7 +146,9 @@ class Files:
             except MegbuildError as error:
                 self.problems.extend(error.problems)
                 return False
-            self.defined[path] = frozenset(found.decode("ascii", "replace") for found in _DEFINED.findall(data))
+            if len(self.defined) == _REMEMBERED:
+                self.defined.clear()
+            self.defined[path] = defined(data)
         if name in self.defined[path]:
             return True
         try:

@@ -8,6 +8,7 @@ without ``//`` it is relative to the folder that the user stands in.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -105,34 +106,56 @@ def label_of(model: Model, output: Output | None = None) -> Label:
     return Label(model.package, model.name, output.name if output else "")
 
 
+class Selection(Sequence[Selected]):
+    """Outputs with their models, by where they stand in ``models``: it holds none of them."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self._models = models
+        self._places, self._outputs = array("l"), array("l")
+
+    def append(self, model: int, output: int) -> None:
+        """Add an output, by the numbers of the model among all and of the output in it."""
+        self._places.append(model)
+        self._outputs.append(output)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: int) -> Selected:  # type: ignore[override]
+        model = self._models[self._places[place]]
+        return model, model.outputs[self._outputs[place]]
+
+
 def select(
     patterns: Iterable[str], models: Sequence[Model], here: str = "", where: Where | None = None
-) -> tuple[Selected, ...]:
+) -> Sequence[Selected]:
     """The outputs that the patterns mean, each once, in the order of their declaration.
 
     A pattern that is malformed or means nothing is an error; all such are reported together.
     """
-    problems: list[Problem] = []
-    chosen: set[Label] = set()
+    parsed: dict[str, Pattern | MegbuildError] = {}
     for text in patterns:
         try:
-            pattern = Pattern.parse(text, here, where)
+            parsed[text] = Pattern.parse(text, here, where)
         except MegbuildError as error:
-            problems.extend(error.problems)
-            continue
-        found = {
-            label_of(model, output)
-            for model in models
-            if pattern.covers(model.package) and pattern.model in ("", model.name)
-            for output in model.outputs
-            if pattern.output in ("", output.name)
-        }
-        if not found:
+            parsed[text] = error
+    sound = [pattern for pattern in parsed.values() if isinstance(pattern, Pattern)]
+    selection, meant = Selection(models), set[Pattern]()
+    for number, model in enumerate(models):
+        near = [p for p in sound if p.covers(model.package) and p.model in ("", model.name)]
+        for at, output in enumerate(model.outputs if near else ()):
+            if hits := [pattern for pattern in near if pattern.output in ("", output.name)]:
+                meant.update(hits)
+                selection.append(number, at)
+    problems: list[Problem] = []
+    for text, pattern in parsed.items():
+        if isinstance(pattern, MegbuildError):
+            problems.extend(pattern.problems)
+        elif pattern not in meant:
             problems.append(_nothing(text, pattern, models, where))
-        chosen |= found
     if problems:
         raise MegbuildError(tuple(problems))
-    return tuple((model, output) for model in models for output in model.outputs if label_of(model, output) in chosen)
+    return selection
 
 
 def _malformed(text: str, reason: str, where: Where | None) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -16,9 +16,11 @@ from megbuild.declare.models import InstalledRule, Model, Toolchain, Workspace
 from megbuild.declare.options import Options
 from megbuild.declare.outputs import Catalogue, Inherited
 from megbuild.declare.packages import Reader
+from megbuild.declare.root import MODELS, SETTINGS, find, here
 from megbuild.declare.tree import Tree
 from megbuild.errors import MOST, Enough, Location, MegbuildError, Problem, Problems
 
+Keep = Callable[[Iterable[Model]], Sequence[Model]]
 RULES = "rules"
 """The folder at the root of a workspace with rules of its own."""
 
@@ -29,6 +31,7 @@ def load(
     only: Collection[str] | None = None,
     *,
     builtin: Path | None = None,
+    keep: Keep = tuple,
 ) -> Workspace:
     """The workspace that the folder ``start`` lies in.
 
@@ -37,20 +40,26 @@ def load(
     :param only: labels of models, instead; others are passed over unread, which must have been read before and be
         unchanged.
     :param builtin: the folder of megbuild's own rules, when not the installed one.
+    :param keep: keeps the models as they come; of many, all need not be in memory.
     :raises MegbuildError: with every problem that was found, sorted by place (MB101 to MB141, and those of toolchains).
     """
     problems = Problems()
     try:
-        return _load(start, asked, only, builtin or rules.builtin_rules_folder(), problems)
+        return _load(start, asked, only, builtin or rules.builtin_rules_folder(), problems, keep)
     except Enough:
         more = Problem("MB138", f"these are the first {MOST} mistakes, the rest was not looked for", "mend these first")
         raise MegbuildError((*_sorted(problems), more)) from None
 
 
 def _load(
-    start: Path, asked: Sequence[str] | None, only: Collection[str] | None, builtin: Path, problems: Problems
+    start: Path,
+    asked: Sequence[str] | None,
+    only: Collection[str] | None,
+    builtin: Path,
+    problems: Problems,
+    keep: Keep,
 ) -> Workspace:
-    root = workspace.find(start)
+    root = find(start)
     tree = Tree(root)
     problems += _links_outside(tree, builtin)
     settings = workspace.Settings()
@@ -72,16 +81,15 @@ def _load(
         )
     wanted = Wanted(patterns, only)
     reader = Reader(files, Catalogue(options, devices, formats, _wrappers(found.rules)), problems)
-    models, packages = _models(tree, settings, reader, wanted)
+    packages: list[str] = []
+    models = keep(_models(tree, settings, reader, wanted, packages))
     problems.extend(_nested(models))
     reviewed: tuple[trust.Reviewed, ...] = ()
     with _collecting(problems):
         reviewed = trust.read(Path(root))
     if problems:
         raise MegbuildError(_sorted(problems))
-    at_root = [
-        name for name in (workspace.SETTINGS, workspace.MODELS, hardware.OWN, trust.NAME) if tree.kind(name) == "file"
-    ]
+    at_root = [name for name in (SETTINGS, MODELS, hardware.OWN, trust.NAME) if tree.kind(name) == "file"]
     paths = {tree.absolute(path) for path in (*packages, *at_root)}
     return Workspace(
         root=root,
@@ -94,21 +102,16 @@ def _load(
         trusted=trust.by_file(reviewed),
         read=tuple(sorted({*paths, *found.read, *toolchain_files, str(builtin / hardware.BUILTIN)})),
         listed=tuple(sorted(map(tree.absolute, tree.listings))),
+        code=found.code,
     )
 
 
 def _links_outside(tree: Tree, builtin: Path) -> Iterator[Problem]:
     """A problem for each thing at the root that decides about the workspace, and is a link that leaves it."""
-    for name in (workspace.SETTINGS, hardware.OWN, trust.NAME, RULES):
+    for name in (SETTINGS, hardware.OWN, trust.NAME, RULES):
         if tree.kind(name) == "outside" and Path(tree.absolute(name)).resolve() != builtin.resolve():
             hint = "copy what it leads to into the workspace"
             yield Problem("MB110", f"{name} leaves the workspace through a link", hint, Location(name, 1))
-
-
-def here(root: str, folder: Path) -> str:
-    """The package folder that someone in ``folder`` stands in, for relative labels; the root's when outside."""
-    resolved = folder.resolve()
-    return "/".join(resolved.relative_to(root).parts) if resolved.is_relative_to(root) else ""
 
 
 class Wanted(Struct, frozen=True):
@@ -178,12 +181,10 @@ def _toolchains(
 
 
 def _models(
-    tree: Tree, settings: workspace.Settings, reader: Reader, wanted: Wanted
-) -> tuple[tuple[Model, ...], list[str]]:
-    """Every model of the workspace, and the MODELS.toml files that they stand in."""
-    models: list[Model] = []
+    tree: Tree, settings: workspace.Settings, reader: Reader, wanted: Wanted, read: list[str]
+) -> Iterator[Model]:
+    """Every model of the workspace; ``read`` gets the MODELS.toml files that they stand in."""
     inherited = {"": Inherited()}
-    read: list[str] = []
     for package in workspace.packages(tree, settings.ignore, reader.problems, wanted.leads):
         read.append(package.place.file)
         folder = package.folder
@@ -191,23 +192,41 @@ def _models(
         while above and above not in inherited:
             above = above.rpartition("/")[0]
         declared, inherited[folder] = reader.package(package, inherited[above], wanted.model)
-        models += declared
-    return tuple(models), read
+        yield from declared
 
 
-def _nested(models: tuple[Model, ...]) -> Iterator[Problem]:
+def _nested(models: Sequence[Model]) -> Iterator[Problem]:
     """A problem for every output whose folder below ``out`` would lie in that of another."""
+    packages = {model.package for model in models}
+    wanted = {above for model in models for above in _above(model) if _package(above) in packages}
+    if not wanted:
+        return
     made = {
-        f"{model.package}/{model.name}/{output.name}".lstrip("/"): (model, output)
+        f"{folder}/{output.name}": (model, output)
         for model in models
+        for folder in [next(_above(model))]
         for output in model.outputs
+        if f"{folder}/{output.name}" in wanted
     }
-    for folder, (model, output) in made.items():
-        above = folder
-        while above := above.rpartition("/")[0]:
-            if above in made:
+    for model in models:
+        for above in (above for above in _above(model) if above in made):
+            for output in model.outputs:
                 message = f"{label_of(model, output)} would be made in the folder of {label_of(*made[above])}"
                 yield Problem("MB121", message, "give one of them another name", output.where)
+
+
+def _above(model: Model) -> Iterator[str]:
+    """The folders that those of a model's outputs lie in, below ``out``."""
+    folder = f"{model.package}/{model.name}".lstrip("/")
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+
+
+def _package(folder: str) -> str | None:
+    """The package of the output that would be made in a folder; None where there can be none."""
+    above, sign, _ = folder.rpartition("/")
+    return above.rpartition("/")[0] if sign else None
 
 
 @contextmanager

@@ -6,8 +6,8 @@ never gets this far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
+from types import CodeType, MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -207,7 +207,7 @@ class Workspace(Struct, frozen=True):
 
     root: str
     default: tuple[str, ...]
-    models: tuple[Model, ...]
+    models: Sequence[Model]
     rules: tuple[InstalledRule, ...]
     hardware: Mapping[str, Hardware]
     toolchains: Mapping[str, Toolchain]
@@ -218,3 +218,5 @@ class Workspace(Struct, frozen=True):
     """Absolute paths of every file and folder that was read to make this value, but for the models' own files."""
     listed: tuple[str, ...] = ()
     """Absolute paths of the folders in which packages were searched."""
+    code: Mapping[str, CodeType] = _EMPTY
+    """The compiled ``rule.py`` of each rule's folder: a rule holds functions, and is kept as its code."""

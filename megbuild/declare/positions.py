@@ -11,8 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import tomli
-
 from megbuild.errors import Location
 
 if TYPE_CHECKING:
@@ -166,6 +164,8 @@ def _mark(node: Node) -> _Mark:
 
 def _parts(node: Node) -> Iterator[tuple[str, Node]]:
     """The single keys of a possibly dotted one, unquoted; of a very long one, the first."""
+    import tomli
+
     last_first = []
     while node.type == "dotted_key":  # a.b.c is the dotted key a.b, and c
         node, *rest = (child for child in node.children if child.type.endswith("_key"))

@@ -11,6 +11,7 @@ import re
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import CodeType, MappingProxyType
 from typing import Any
 
 import msgspec
@@ -44,6 +45,8 @@ class Found(Struct, frozen=True):
 
     rules: tuple[InstalledRule, ...]
     read: tuple[str, ...]
+    code: Mapping[str, CodeType]
+    """The compiled ``rule.py`` of each folder."""
 
 
 def builtin_rules_folder() -> Path:
@@ -61,6 +64,7 @@ def discover(builtin: Path, own: Path | None, root: Path, problems: list[Problem
     """The rules in megbuild's folder ``builtin`` and in the workspace's folder ``own``."""
     installed: list[InstalledRule] = []
     read: list[str] = []
+    code: dict[str, CodeType] = {}
     for folder in [builtin, *([own] if own else [])]:
         read.append(str(folder))
         for place in _rule_folders(folder):
@@ -70,11 +74,18 @@ def discover(builtin: Path, own: Path | None, root: Path, problems: list[Problem
             origin = "megbuild" if folder == builtin else place.relative_to(root).as_posix()
             read += [str(place), str(path)]
             try:
-                installed += _load(path, shown, origin)
+                code[str(place)] = _compiled(path, shown)
+                installed += _load(path, shown, origin, code[str(place)])
             except MegbuildError as error:
                 problems.extend(error.problems)
     problems.extend(_same_edges(installed, root))
-    return Found(tuple(installed), tuple(read))
+    return Found(tuple(installed), tuple(read), MappingProxyType(code))
+
+
+def again(folder: str, origin: str, code: CodeType) -> list[InstalledRule]:
+    """The rules of a folder, from what its ``rule.py`` was compiled to when they were discovered and checked."""
+    path = Path(folder, "rule.py")
+    return _installed(path.parent, _described(_run(code, path, str(path)), str(path)), origin)
 
 
 def unknown_toolchains(installed: Iterable[InstalledRule], known: Mapping[str, Any], root: Path) -> list[Problem]:
@@ -97,10 +108,10 @@ def _rule_folders(folder: Path) -> list[Path]:
     return [entry for entry in entries if entry.name != TOOLCHAINS and (entry / "rule.py").is_file()]
 
 
-def _load(path: Path, shown: str, origin: str) -> list[InstalledRule]:
+def _load(path: Path, shown: str, origin: str, code: CodeType) -> list[InstalledRule]:
     """The rules that a ``rule.py`` describes."""
     folder = path.parent
-    described = _described(_run(path, shown), shown)
+    described = _described(_run(code, path, shown), shown)
     if not NAME.fullmatch(folder.name):
         raise _broken("its folder has a name that cannot be a rule's", "use letters, digits, _ and -", Location(shown))
     if not (folder / "worker.py").is_file():
@@ -108,18 +119,37 @@ def _load(path: Path, shown: str, origin: str) -> list[InstalledRule]:
     for rule in described:
         if complaint := _complaint(rule):
             raise _broken(complaint, "", Location(shown))
+    return _installed(folder, described, origin)
+
+
+def _installed(folder: Path, described: tuple[Rule, ...], origin: str) -> list[InstalledRule]:
     names = [folder.name] if len(described) == 1 else [f"{folder.name}/{rule.produces}" for rule in described]
     return [InstalledRule(name, rule, str(folder), origin) for name, rule in zip(names, described, strict=True)]
 
 
-def _run(path: Path, shown: str) -> dict[str, Any]:
-    """The names that ``rule.py`` defines. It is compiled here, so that no cache is written beside it."""
+def _compiled(path: Path, shown: str) -> CodeType:
+    """What ``rule.py`` says. It is compiled here, so that no cache is written beside it."""
+    data = toml_file.read_bytes(str(path), shown)
+    try:
+        return compile(data, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        where = Location(shown, error.lineno or 0, error.offset or 0)
+        raise _broken(f"is not valid Python: {error.msg}", "", where) from None
+    except Exception as error:  # a null byte, a nesting that is too deep
+        said = " ".join(str(error).split())
+        raise _broken(
+            f"fails with {type(error).__name__}: {said}", "it may import megbuild.rule only", Location(shown)
+        ) from None
+
+
+def _run(code: CodeType, path: Path, shown: str) -> dict[str, Any]:
+    """The names that ``rule.py`` defines."""
     names: dict[str, Any] = {"__name__": f"megbuild_rules.{path.parent.name}.rule", "__file__": str(path)}
     try:
-        exec(compile(toml_file.read_bytes(str(path), shown), str(path), "exec", dont_inherit=True), names)
+        exec(code, names)
     except MegbuildError:
         raise
-    except SyntaxError as error:
+    except SyntaxError as error:  # of what it imports
         raise _broken(
             f"is not valid Python: {error.msg}", "", Location(shown, error.lineno or 0, error.offset or 0)
         ) from None

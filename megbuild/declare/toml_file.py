@@ -7,8 +7,6 @@ import re
 import stat
 from typing import Any
 
-import tomli
-
 from megbuild.errors import Location, fail
 
 _BLOCK = 1 << 14
@@ -59,6 +57,8 @@ def _text(data: bytes, shown: str) -> str:
 
 def parse(data: bytes, shown: str) -> dict[str, Any]:
     """The tables in ``data``."""
+    import tomli
+
     try:
         return tomli.loads(_text(data, shown))
     except tomli.TOMLDecodeError as error:

@@ -1,9 +1,8 @@
-"""Find the workspace around a folder, and the packages in it."""
+"""The settings of a workspace, and the packages in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -13,11 +12,10 @@ from megbuild.declare.complaints import take
 from megbuild.declare.hints import quoted
 from megbuild.declare.labels import Pattern
 from megbuild.declare.positions import Place
+from megbuild.declare.root import MODELS, SETTINGS, is_workspace
 from megbuild.declare.tree import Tree, workspace_path
 from megbuild.errors import Location, MegbuildError, Problem, fail
 
-MODELS = "MODELS.toml"
-SETTINGS = "pyproject.toml"
 EVERYTHING = ("//...",)
 OURS = ("out",)
 """Folders at the root that megbuild itself fills; its hidden ones are skipped as all hidden folders are."""
@@ -36,49 +34,6 @@ class Package(Struct, frozen=True):
     folder: str
     raw: dict[str, Any]
     place: Place
-
-
-def find(start: Path) -> str:
-    """The absolute path of the workspace that ``start`` lies in: the nearest folder upwards that says it is one."""
-    try:
-        start = start.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):
-        raise fail("MB101", f"there is no folder {start}", "stand in a folder of a workspace") from None
-    folder = start if start.is_dir() else start.parent
-    lone = ""
-    while True:
-        if _is_workspace(str(folder), str(folder)):
-            return str(folder)
-        if _is_file(folder / MODELS):
-            lone = str(folder / MODELS)
-        if folder.parent == folder:
-            break
-        folder = folder.parent
-    if lone:
-        raise fail("MB101", f"{lone} belongs to no workspace", 'write "workspace = true" as the first line of it')
-    hint = f'write "workspace = true" into a {MODELS}, or a [tool.megbuild] table into {SETTINGS}, at the root of your models'
-    raise fail("MB101", f"no workspace was found in {start} or above", hint)
-
-
-def _is_workspace(folder: str, shown: str) -> bool:
-    """Whether a file of ``folder`` makes it the root of a workspace. Only files that mention it are parsed."""
-    for name, word, keys in ((SETTINGS, b"megbuild", ("tool", "megbuild")), (MODELS, b"workspace", ("workspace",))):
-        path = Path(folder, name)
-        data = toml_file.read_bytes(str(path), f"{shown}/{name}") if _is_file(path) else b""
-        if word in data:
-            value: Any = toml_file.parse(data, f"{shown}/{name}")
-            for key in keys:
-                value = value.get(key) if isinstance(value, dict) else None
-            if isinstance(value, dict) or value is True:
-                return True
-    return False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a folder above that we may not look into
-        return False
 
 
 def settings(tree: Tree, problems: list[Problem]) -> Settings:
@@ -149,7 +104,7 @@ def packages(
         if folder and "pyvenv.cfg" in listing.files:
             continue
         try:
-            if folder and SETTINGS in listing.files and _is_workspace(tree.absolute(folder), folder):
+            if folder and SETTINGS in listing.files and is_workspace(tree.absolute(folder), folder):
                 continue
             if MODELS in listing.files or MODELS in listing.links:
                 package = _package(tree, folder, start + MODELS)

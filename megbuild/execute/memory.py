@@ -62,6 +62,8 @@ class Memory:
 
     def put_away(self) -> None:
         """Let go of what is known of models whose turn is over, or comes later; it is there when it is asked for."""
+        with self._looking:
+            self.files.put_away()
         self.state.put_away()
 
     def last_outputs(self, id: str) -> Outputs:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from megbuild.execute.builder import Done
 from megbuild.execute.memory import Memory
@@ -26,6 +27,8 @@ class UpToDate:
     rest: Rest
     environment: Mapping[str, str | None]
     """The variables that lead to SDKs, as they are."""
+    keep: Callable[[Path], str]
+    """Keeps the declarations in a file, for builds of a part, and gives its name inside."""
 
 
 def tell(memory: Memory, planned: Sequence[Planned], done: Mapping[str, Done]) -> None:
@@ -56,8 +59,9 @@ def record(memory: Memory, complete: UpToDate | None, narrowed: str | None = Non
     moved = tuple(memory.files.moved())
     if complete and not moved:
         memory.state.remember(
-            complete.selection, complete.summary, complete.outputs, memory.files, complete.environment, complete.rest
-        )
+            complete.selection, complete.summary, complete.outputs, memory.files, complete.environment, complete.rest,
+            complete.keep,
+        )  # fmt: skip
     return moved
 
 

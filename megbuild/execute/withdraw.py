@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from megbuild.declare.labels import Label, Pattern
+from megbuild.declare.models import Model
 from megbuild.execute.memory import Memory
 from megbuild.store.digests import digest_file, stamp
 from megbuild.store.state import Published
 
 
-def withdraw(memory: Memory, declared: Collection[str], asked: Sequence[Pattern], note: Callable[[str], None]) -> None:
+def withdraw(memory: Memory, declared: Iterable[Model], asked: Sequence[Pattern], note: Callable[[str], None]) -> None:
     """Remove the published files of labels that were declared once.
 
     They stay in the store: declared again, they return. A file that somebody has edited since is theirs, and stays.
 
-    :param declared: the labels that are declared now.
+    :param declared: the models that are declared now.
     :param asked: what was asked for, whose declarations were all read: of other labels nothing is known.
     :param note: hears one line for each label.
     """
     table = memory.state.published
-    models = [model for model in table.names() if any(p.covers(Label.parse(model).package) for p in asked)]
-    gone = {label for model in models for label in table.look(model) if label not in declared}
+    lost = {name for name in table.names() if any(p.covers(Label.parse(name).package) for p in asked)}
+    gone: list[str] = []
+    for model in (model for model in declared if model.label in lost):
+        lost.discard(model.label)
+        outputs = {output.name for output in model.outputs}
+        gone += [label for label in table.look(model.label) if label.partition("@")[2] not in outputs]
+    gone += [label for model in lost for label in table.look(model)]
     for label in sorted(label for label in gone if any(p.matches(Label.parse(label)) for p in asked)):
         files = memory.published(label)
         ours = [path for path, published in files.items() if _untouched(memory.root / path, published)]

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from megbuild.declare import secrets
 from megbuild.errors import MegbuildError, Problem
-from megbuild.graph.resolve import Step, Target
+from megbuild.graph.resolve import Step, Target, Targets
 
 
-def committed(targets: Iterable[Target], root: Path) -> tuple[Target, ...]:
+def committed(targets: Targets, root: Path) -> Sequence[Target]:
     """The targets with a commitment in place of every option that names a key.
 
     :raises MegbuildError: with everything that is wrong with the keys, all at once.
     """
+    if not any(step.rule.rule.secrets for road in targets.roads for step in road):
+        return targets
     found: list[Target] = []
     problems: list[Problem] = []
     for target in targets:

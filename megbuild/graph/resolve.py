@@ -11,7 +11,8 @@ for the step before it together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 
 from msgspec import Struct
@@ -55,6 +56,10 @@ class Step(Struct, frozen=True):
         ]
 
 
+Road = tuple[Step, ...]
+"""The steps that lead from a model's start to an output."""
+
+
 class Target(Struct, frozen=True):
     """An output to make: its model, its hardware and the road from the model's start."""
 
@@ -84,25 +89,61 @@ def start_of(model: Model) -> str:
     return "source" if model.source else "tm" if model.archive else "onnx"
 
 
-def resolve(workspace: Workspace, selected: Iterable[tuple[Model, Output]]) -> tuple[Target, ...]:
+class Targets(Sequence[Target]):
+    """Targets in the order in which they were selected: it holds neither their models nor themselves, and makes them anew.
+
+    :param roads: each that is taken, once.
+    """
+
+    def __init__(
+        self, selected: Sequence[tuple[Model, Output]], hardware: Mapping[str, Hardware], roads: Sequence[Road]
+    ) -> None:
+        self.roads = roads
+        self._selected, self._hardware = selected, hardware
+        self._places, self._numbers = array("l"), array("l")
+
+    def append(self, place: int, road: int) -> None:
+        """Add the target of a selected output, by the numbers of that and of its road."""
+        self._places.append(place)
+        self._numbers.append(road)
+
+    def but(self, labels: Collection[str]) -> Targets:
+        """These without those of some labels."""
+        rest = Targets(self._selected, self._hardware, self.roads)
+        for at, target in enumerate(self):
+            if target.label not in labels:
+                rest.append(self._places[at], self._numbers[at])
+        return rest
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, number: int) -> Target:  # type: ignore[override]
+        model, output = self._selected[self._places[number]]
+        return Target(model, output, self._hardware[output.hardware], self.roads[self._numbers[number]])
+
+
+def resolve(workspace: Workspace, selected: Sequence[tuple[Model, Output]]) -> Targets:
     """The road of every selected output.
 
     :raises MegbuildError: with every road or option that cannot be (MB201 to MB204), all at once.
     """
-    targets: list[Target] = []
     problems: list[Problem] = []
-    roads: dict[tuple[object, ...], tuple[Step, ...]] = {}
-    for model, output in selected:
+    numbers: dict[tuple[object, ...], int] = {}
+    roads: list[Road] = []
+    targets = Targets(selected, workspace.hardware, roads)
+    for place, (model, output) in enumerate(selected):
         try:
             wish = _wish(model, output)
-            if wish not in roads:
-                roads[wish] = _target(workspace, model, output).road
-            targets.append(Target(model, output, workspace.hardware[output.hardware], roads[wish]))
+            if wish not in numbers:
+                roads.append(_target(workspace, model, output).road)
+                numbers[wish] = len(roads) - 1
+            targets.append(place, numbers[wish])
         except MegbuildError as error:
             problems += error.problems
     if problems:
         raise MegbuildError(tuple(problems))
-    return tuple(targets)
+    return targets
 
 
 def _wish(model: Model, output: Output) -> tuple[object, ...]:
@@ -113,7 +154,7 @@ def _wish(model: Model, output: Output) -> tuple[object, ...]:
     return (*way, tuple(options), tuple(inherited))
 
 
-def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]], form: str) -> tuple[Target, ...]:
+def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]], form: str) -> Targets:
     """The road of every selected model to a format, whatever its outputs are.
 
     An output that a model declares for it is that target; else there is one of its own, named after the format.
@@ -124,7 +165,7 @@ def resolve_form(workspace: Workspace, selected: Iterable[tuple[Model, Output]],
         taken = {output.name for output in model.outputs}
         name = form if form not in taken else f"{form}-archive"
         made[model.label] = (model, declared[0] if declared else Output(name, form, where=model.where))
-    return resolve(workspace, made.values())
+    return resolve(workspace, tuple(made.values()))
 
 
 def declared_actions(workspace: Workspace, model: Model) -> frozenset[str]:

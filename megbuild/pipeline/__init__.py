@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from megbuild.declare.models import Toolchain, Workspace
-from megbuild.declare.workspace import find
+from megbuild.declare.root import find
 from megbuild.errors import MegbuildError, Problem
 from megbuild.execute.memory import Memory
 from megbuild.graph.actions import CORE, Action
@@ -40,7 +40,7 @@ from megbuild.graph.check import check, without_sdk
 from megbuild.graph.code import Code
 from megbuild.graph.commitments import committed
 from megbuild.graph.plan import plan
-from megbuild.graph.resolve import Target, declared_actions, resolve, resolve_form
+from megbuild.graph.resolve import Target, Targets, declared_actions, resolve, resolve_form
 from megbuild.pipeline.asked import Asked, environments, loaded, narrowed, selected
 from megbuild.pipeline.prepared import SLICE, Prepared, Slice, Slices
 from megbuild.store.files import Files
@@ -177,7 +177,9 @@ def _available(
 ) -> tuple[Sequence[Target], tuple[Problem, ...]]:
     """The targets whose SDKs are on this machine, and what is missing for the others."""
     waiting, missing = without_sdk(targets, workspace.toolchains)
-    rest = [target for target in targets if target.label not in waiting] if waiting else targets
+    if not waiting:
+        return targets, missing
+    rest = targets.but(waiting) if isinstance(targets, Targets) else [t for t in targets if t.label not in waiting]
     if missing and not (keep_going and rest):
         raise MegbuildError(missing)
     return rest, missing

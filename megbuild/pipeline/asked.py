@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from megbuild.declare.labels import Pattern, Selected, label_of, select
-from megbuild.declare.load import here, load
 from megbuild.declare.models import Toolchain, Workspace
-from megbuild.declare.toolchains import with_environment
-from megbuild.declare.workspace import find
+from megbuild.declare.root import find, here
 from megbuild.errors import MegbuildError
+from megbuild.pipeline.kept import kept
 from megbuild.store.files import Files
 from megbuild.store.noop import Looked, Note, stands
+from megbuild.store.places import private_folder
+from megbuild.store.shelf import Shelved
 
 
 class Asked(Struct, frozen=True):
@@ -56,16 +57,20 @@ class Narrowed(Struct, frozen=True):
 def narrowed(asked: Asked) -> Narrowed:
     """What the fast path has found, as far as a build can go by it."""
     looked = asked.looked
-    root = find(asked.start)
-    if looked is None or looked.unchanged or not stands(root, looked.note):
+    if looked is None or looked.unchanged or not stands(looked.workspace, looked.note):
         return Narrowed()
-    models = looked.models(Files(Path(root)).declares)
+    models = looked.models(Files(Path(looked.workspace)).declares)
     return Narrowed() if models is None else Narrowed(looked.note, models)
 
 
 def loaded(asked: Asked, models: set[str] | None) -> Workspace:
     """The workspace as far as it matters, with what was asked to vary."""
-    workspace = load(asked.start, asked.patterns, models)
+    workspace = kept(asked.looked, models) if asked.looked and models is not None else None
+    if workspace is None:
+        from megbuild.declare.load import load
+
+        folder = private_folder(Path(find(asked.start)))
+        workspace = load(asked.start, asked.patterns, models, keep=lambda found: Shelved(found, folder))
     if not asked.variables:
         return workspace
     varied = {
@@ -85,6 +90,8 @@ def selected(workspace: Workspace, asked: Asked, models: set[str] | None) -> Seq
     try:
         return select(asked_patterns, workspace.models, folder)
     except MegbuildError:  # what might have been meant is told from all that there is
+        from megbuild.declare.load import load
+
         return select(asked_patterns, load(asked.start).models, folder)
 
 
@@ -99,7 +106,11 @@ def _in(workspace: Workspace, asked: Asked) -> tuple[tuple[str, ...], str]:
     return (asked.patterns, here(workspace.root, asked.start)) if asked.patterns else (workspace.default, "")
 
 
-def environments(workspace: Workspace, locks: Iterable[str]) -> dict[str, Toolchain]:
+def environments(workspace: Workspace, locks: Collection[str]) -> dict[str, Toolchain]:
     """MegEngine's toolchain with each training environment that the models name."""
     base = workspace.toolchains.get("megengine")
+    if not any(locks):
+        return {}
+    from megbuild.declare.toolchains import with_environment
+
     return {lock: with_environment(base, Path(workspace.root, lock)) for lock in sorted(set(locks)) if lock and base}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from megbuild.declare.labels import label_of
 from megbuild.execute import local
 from megbuild.execute.builder import Builder, Done, Listener
 from megbuild.execute.delivered import delivered
@@ -20,6 +21,7 @@ from megbuild.graph.actions import Action
 from megbuild.graph.plan import Planned
 from megbuild.graph.stale import Verb
 from megbuild.pipeline.asked import Asked, patterns
+from megbuild.pipeline.kept import keep
 from megbuild.pipeline.prepared import Prepared, Slice
 from megbuild.store.places import cache_folder, private_folder
 from megbuild.store.state import NO_REST, Rest
@@ -128,8 +130,7 @@ def _withdraw(asked: Asked, prepared: Prepared, say: Callable[[str], None]) -> N
     """Outputs that were asked for and are not declared any more go; a narrowed build follows no change of declarations."""
     if prepared.note:
         return
-    declared = {str(label_of(model, output)) for model in prepared.workspace.models for output in model.outputs}
-    withdraw(prepared.memory, declared, patterns(prepared.workspace, asked), say)
+    withdraw(prepared.memory, prepared.workspace.models, patterns(prepared.workspace, asked), say)
 
 
 def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
@@ -139,6 +140,12 @@ def _upshot(asked: Asked, prepared: Prepared) -> UpToDate:
     used = [sdk for toolchain in prepared.toolchains.values() for sdk in toolchain.sdks]
     variables = {name: os.environ.get(name) for sdk in used for name in sdk.variables}
     variables = {**prepared.note.environment, **variables} if prepared.note else variables
-    return UpToDate(
-        asked.selection, f"everything is up to date: {outputs} outputs, nothing to run", outputs, rest, variables
-    )
+    said = f"everything is up to date: {outputs} outputs, nothing to run"
+    return UpToDate(asked.selection, said, outputs, rest, variables, partial(_keep, asked, prepared))
+
+
+def _keep(asked: Asked, prepared: Prepared, path: Path) -> str:
+    """Keep the declarations for builds of a part; those that this build went by, if any, hold still."""
+    if prepared.note:
+        return prepared.note.kept()
+    return "" if asked.variables else keep(prepared.workspace, path)

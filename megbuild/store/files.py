@@ -56,6 +56,7 @@ class Files:
         self._known: MutableMapping[str, Known] = {} if known is None else known
         self._watched = packed.stamps()
         self._digests = packed.digests()
+        self._older = packed.digests()  # of them: those from before something was put away, that only we know
         self._contents: dict[str, bytes] = {}  # oldest first
         self._kept = 0
         self._listings: dict[str, tuple[Entry, ...]] = {}
@@ -101,10 +102,11 @@ class Files:
     def digest(self, path: str) -> Digest | None:
         """The digest of a file's content; None when there is no file."""
         self._look_for(path)
-        if path in self._digests:
-            return self._digests[path]
-        found = self._digests[path] = self._look(path)
-        return found
+        try:
+            return self._seen(path)
+        except KeyError:
+            found = self._digests[path] = self._look(path)
+            return found
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
@@ -180,10 +182,19 @@ class Files:
         self._look_for(path)
         self._watched[path] = seen
         self._digests[path] = digest
+        self._older.pop(path, None)
         self._known[path] = (seen, digest.sha256)
         self._kept -= len(self._contents.pop(path, b""))
         self._young.discard(path)
         self._moved.discard(path)
+
+    def put_away(self) -> None:
+        """Let go of the digests that ``known`` can give again, by the stamps of the files."""
+        for path, digest in self._digests.items():
+            known = self._known.get(path)
+            if not (digest and known and known == (self._watched[path], digest.sha256)):
+                self._older[path] = digest
+        self._digests = packed.digests()
 
     def settle(self) -> list[str]:
         """Look again at what was seen too soon after a change; return what has changed since it was first seen."""
@@ -197,6 +208,16 @@ class Files:
         return self._again(self._young | touched)
 
     # looking
+
+    def _seen(self, path: str) -> Digest | None:
+        """The digest that a path had when it was first looked at; a KeyError where none was asked for yet."""
+        for digests in (self._digests, self._older):
+            if path in digests:
+                return digests[path]
+        seen, known = self._watched[path], self._known.get(path)
+        if seen is None or known is None or known[0] != seen:
+            raise KeyError(path)
+        return Digest(known[1], seen.size)
 
     def _look_for(self, path: str) -> None:
         """Take down for whom a path is looked at; beyond a few models it counts as mattering to all."""
@@ -362,9 +383,9 @@ class Files:
             changed = self._searched[folder] ^ {entry.name for entry in now._list(folder)}
             self._moved.update(os.path.normpath(_join(folder, name)) for name in changed)
         for path in paths.difference(folders):
-            if path in self._digests:
-                same = now.digest(path) == self._digests[path]
-            else:
+            try:
+                same = now.digest(path) == self._seen(path)
+            except KeyError:
                 same = now.exists(path) == (self._watched[path] is not None)
             if same:
                 self._adopt(path, now)

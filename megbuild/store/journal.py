@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -33,14 +34,17 @@ class Journal:
                 self._close()  # the line may be torn: opening again ends it
                 raise unwritable(self.path, error) from error
 
-    def replay(self) -> list[bytes]:
-        """The whole lines, in order. A line that was torn by a crash is left out: its action was in flight."""
+    def replay(self) -> Iterator[bytes]:
+        """The whole lines, in order, one at a time. A line that was torn by a crash is left out: its action was in flight."""
         try:
-            stored = self.path.read_bytes()
+            stored = self.path.open("rb")
         except FileNotFoundError:
-            return []
-        *lines, _torn = stored.split(b"\n")
-        return [line[9:] for line in lines if line[:9] == b"%08x " % crc32(line[9:])]
+            return
+        with stored:
+            for line in stored:
+                said = line[9:-1]
+                if line[-1:] == b"\n" and line[:9] == b"%08x " % crc32(said):
+                    yield said
 
     def size(self) -> int:
         """Its length in bytes."""

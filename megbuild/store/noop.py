@@ -13,7 +13,7 @@ A note is one file that this machine wrote for itself, so its numbers are native
     stamps         six columns of eight bytes each: inode, size, seconds and nanoseconds of mtime, the same of ctime
     paths          zero-terminated
     tail           marshal: for whom each path was looked at, and what folders declare; only a build that has
-                   something to do reads it
+                   something to do reads it, and the name of what is kept of the declarations
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from array import array
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     Seen = tuple[int, int, int, int]
     """A stamp: mtime and ctime in nanoseconds, size, inode."""
     Looker = str | tuple[str, ...]
     """For which models a path was looked at, or for none; the empty text: for the workspace as a whole."""
 
-_HEAD = b"megbuild fresh 3\n"
+_HEAD = b"megbuild fresh 4\n"
 _MARSHAL = 4
 """The version of the marshal format that every supported Python reads."""
 _START = len(_HEAD) + 12
@@ -50,7 +51,7 @@ class Note:
         self.content = content
         self._paths: list[str] | None = None
         self._lookers: list[Looker] | None = None
-        self._loaded_tail: tuple[list[Looker], memoryview, dict[str, tuple[str, ...]]] | None = None
+        self._loaded_tail: tuple[list[Looker], memoryview, dict[str, tuple[str, ...]], str] | None = None
         self.identity = identity
         """Inode and time of change of its file: another note has another one."""
         if content[: len(_HEAD)] != _HEAD:
@@ -125,32 +126,37 @@ class Note:
     def lookers(self) -> list[Looker]:
         """For whom each path was looked at: the present ones in order, then the absent ones."""
         if self._lookers is None:
-            lookers, numbers, _ = self._load_tail()
+            lookers, numbers, *_ = self._load_tail()
             self._lookers = [lookers[number] for number in numbers]
         return self._lookers
 
     def looker(self, at: int) -> Looker:
         """One of them."""
-        lookers, numbers, _ = self._load_tail()
+        lookers, numbers, *_ = self._load_tail()
         return lookers[numbers[at]]
 
     def declaring(self) -> dict[str, tuple[str, ...]]:
         """Of the folders in which only declarations matter: the names of what can hold one, sorted."""
         return self._load_tail()[2]
 
-    def _load_tail(self) -> tuple[list[Looker], memoryview, dict[str, tuple[str, ...]]]:
+    def kept(self) -> str:
+        """What the file beside it has to be called inside, that keeps the declarations which it was made by; or nothing."""
+        return self._load_tail()[3]
+
+    def _load_tail(self) -> tuple[list[Looker], memoryview, dict[str, tuple[str, ...]], str]:
         if self._loaded_tail is None:
             if _checksum(bytes(self.tail)) != self._tail_checksum:
                 raise ValueError("a damaged note")
-            lookers, numbers, declaring = marshal.loads(self.tail)
-            self._loaded_tail = lookers, memoryview(numbers).cast("i"), declaring
+            lookers, numbers, declaring, kept = marshal.loads(self.tail)
+            self._loaded_tail = lookers, memoryview(numbers).cast("i"), declaring, kept
         return self._loaded_tail
 
 
 class Looked:
     """A note, and which paths have moved since: positions among the present ones, and absent ones that are there now."""
 
-    def __init__(self, note: Note, moved: list[int], came: list[str]) -> None:
+    def __init__(self, workspace: str, note: Note, moved: list[int], came: list[str]) -> None:
+        self.workspace = workspace
         self.note = note
         self.moved = moved
         self.came = came
@@ -198,7 +204,9 @@ def look(workspace: str, selection: str) -> Looked | None:
         here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.chdir(workspace)  # so that the kernel has less to walk for every path
-            return Looked(note, _moved(note, workspace), [path for path in note.absent if os.path.lexists(path)])
+            return Looked(
+                workspace, note, _moved(note, workspace), [path for path in note.absent if os.path.lexists(path)]
+            )
         finally:
             os.fchdir(here)
             os.close(here)
@@ -236,6 +244,11 @@ def note_path(workspace: str, selection: str) -> str:
     return f"{workspace}/.megbuild/fresh/{_checksum(selection.encode('utf-8', 'surrogateescape')):016x}"
 
 
+def kept_path(note: str) -> str:
+    """The file beside a note that keeps the declarations which it was made by."""
+    return f"{note}.declared"
+
+
 def encode(
     selection: str,
     summary: str,
@@ -244,11 +257,12 @@ def encode(
     seen: Mapping[str, Seen | None],
     lookers: Mapping[str, Looker],
     declaring: Mapping[str, Collection[str]],
-) -> bytes:
-    """The note of a selection. Paths are absolute or below the workspace; no stamp means that nothing is there.
+    kept: str = "",
+) -> Sequence[bytes | bytearray | array[int]]:
+    """The note of a selection, in pieces, because it may be large. Paths are absolute or below the workspace; no stamp means that nothing is there.
 
     ``lookers`` tells for which models a path was looked at, ``declaring`` the names in those folders of which only
-    these matter; a path that stands in neither matters to all.
+    these matter; a path that stands in neither matters to all. ``kept`` is :meth:`Note.kept`.
     """
     from array import array
     from itertools import chain, islice
@@ -271,12 +285,12 @@ def encode(
     for_whom = (lookers.get(path, () if path in declaring else "") for path in chain(paths, absent))
     given = [numbers.setdefault(looker, len(numbers)) for looker in for_whom]
     declared = {path: tuple(sorted(names)) for path, names in declaring.items()}
-    tail = marshal.dumps((list(numbers), _packed(given, 4), declared), _MARSHAL)
+    tail = marshal.dumps((list(numbers), _packed(given, 4), declared, kept), _MARSHAL)
     shapes = (len(paths), len(names), _checksum(tail), len(tail))
     runs = _runs(paths)
     facts = marshal.dumps((selection, summary, outputs, dict(environment), absent, runs, *shapes), _MARSHAL)
     start = _HEAD + _checksum(facts).to_bytes(8, "little") + len(facts).to_bytes(4, "little")
-    return b"".join((start, facts, spans.tobytes(), *map(array.tobytes, columns), names, tail))
+    return start, facts, spans, *columns, names, tail
 
 
 def _runs(paths: list[str]) -> list[tuple[str, int]]:

@@ -67,18 +67,20 @@ class Parts:
 
 def write_parts(path: Path, head: bytes, parts: Iterable[tuple[str, bytes]]) -> None:
     """Write a file of parts, whole or not at all; no more than a few of them are in memory at a time."""
-    places: dict[str, _Place] = {}
+    index, count = bytearray(), 0  # a map of msgpack; as a dict it would take most of the memory of a large state
     with placing(path) as target:
         gathered, start = bytearray(head), len(head)
         for name, content in parts:
-            places[name] = (start, len(content), crc32(content))
+            index += msgspec.msgpack.encode(name) + msgspec.msgpack.encode((start, len(content), crc32(content)))
+            count += 1
             gathered += content
             start += len(content)
             if len(gathered) > _PIECE:
                 write_all(target, bytes(gathered))
                 gathered.clear()
-        index = msgspec.msgpack.encode(places)
-        write_all(target, bytes(gathered) + index + start.to_bytes(8, "big") + crc32(index).to_bytes(8, "big"))
+        index[:0] = b"\xdf" + count.to_bytes(4, "big")
+        write_all(target, bytes(gathered))
+        write_all(target, bytes(index) + start.to_bytes(8, "big") + crc32(index).to_bytes(8, "big"))
 
 
 class Table(MutableMapping[str, Value]):

@@ -19,7 +19,7 @@ import msgspec
 
 from megbuild.store import noop
 from megbuild.store.digests import Digest, Stamp
-from megbuild.store.durable import place
+from megbuild.store.durable import placing, write_all
 from megbuild.store.files import SHARED, Files, Known
 from megbuild.store.journal import Journal
 from megbuild.store.parts import Parts, Table, write_parts
@@ -35,6 +35,8 @@ _SMALL = 4 << 20
 _PAIRS = "pairs"
 _COMMON = ("code", "toolchain", "environment", "option", "declared")
 """Kinds of components that many actions have alike: they are stored once."""
+_LINES = 2000
+"""Lines of the journal that are in memory at a time; a large build that was killed leaves a hundred thousand."""
 _LEAST = 50
 """Bytes that a changed entry takes in the journal at least."""
 _MANY = 20000
@@ -199,13 +201,15 @@ class State:
             pass
         except (ValueError, OSError) as error:
             state._unusable(error)
-        for line in state._journal.replay():
+        for number, line in enumerate(state._journal.replay(), 1):
             try:
                 changes = msgspec.json.decode(line, type=_Changes)
                 msgspec.msgpack.encode(changes)  # a number that no state can hold is of no version at all
                 state._apply(changes)
             except (ValueError, OverflowError, RecursionError):
                 warn(f"{state._journal.path} holds a line of another version of megbuild, which was left out")
+            if number % _LINES == 0:
+                state.put_away()
         for table in state._tables.values():
             table.changed.clear()
         return state
@@ -270,12 +274,14 @@ class State:
         files: Files,
         environment: Mapping[str, str | None],
         rest: Rest = NO_REST,
+        keep: Callable[[Path], str] = lambda path: "",
     ) -> bool:
         """Note that a selection is up to date, so that :func:`megbuild.store.noop.look` can say ``summary``.
 
         ``files`` has looked at all that this depends on, published artifacts and megbuild's own files among them, but
         for the ``rest``, whose stamps stand as they were noted; ``environment`` holds the variables that enter keys.
-        Returns False, and notes nothing, when a file moved.
+        ``keep`` writes what is kept of the declarations into a file and gives its name inside. Returns False, and notes
+        nothing, when a file moved.
         """
         files.settle()
         if not files.settled:
@@ -283,8 +289,11 @@ class State:
         seen = {**rest.seen, **files.watched} if rest.seen else files.watched
         lookers = _joined(rest.lookers, files.lookers) if rest.lookers else files.lookers
         declaring = {**rest.declaring, **files.declaring}
-        note = noop.encode(selection, summary, outputs, environment, seen, lookers, declaring)
-        place(Path(noop.note_path(str(self.workspace), selection)), note)
+        path = noop.note_path(str(self.workspace), selection)
+        kept = keep(Path(noop.kept_path(path)))
+        with placing(Path(path)) as note:
+            for piece in noop.encode(selection, summary, outputs, environment, seen, lookers, declaring, kept):
+                write_all(note, bytes(piece))
         self._drop_old_notes()
         return True
 
@@ -292,10 +301,8 @@ class State:
         """No selection is known to be up to date any more, ``but`` one: the next build of another looks at everything."""
         kept = None if but is None else Path(noop.note_path(str(self.workspace), but))
         for note in self._all_notes():
-            if note == kept:
-                continue
-            with suppress(FileNotFoundError):
-                note.unlink()
+            if note != kept:
+                _remove(note)
 
     def _apply(self, changes: _Changes) -> None:
         for kind, table in self._tables.items():
@@ -394,7 +401,7 @@ class State:
 
     def _all_notes(self) -> list[Path]:
         try:
-            return [Path(entry.path) for entry in scandir(self._notes)]
+            return [Path(entry.path) for entry in scandir(self._notes) if "." not in entry.name]
         except FileNotFoundError:
             return []
 
@@ -402,4 +409,10 @@ class State:
         notes = self._all_notes()
         if len(notes) > _NOTES:
             for note in sorted(notes, key=lambda note: note.stat().st_mtime_ns)[:-_NOTES]:
-                note.unlink()
+                _remove(note)
+
+
+def _remove(note: Path) -> None:
+    for path in (str(note), noop.kept_path(str(note))):
+        with suppress(FileNotFoundError):
+            Path(path).unlink()

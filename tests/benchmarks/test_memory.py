@@ -19,8 +19,9 @@ graph.lay_out(Path(sys.argv[1]), int(sys.argv[2]))
 """
 BASE = 75
 """MiB for a first build of 500 models: Python, the modules, and the slices that are in memory."""
-MODEL = 18
-"""KiB that each further model may add: its declaration, and the stamps of its files. With all of it in memory it was 59."""
+MODEL = 8
+"""KiB that each further model may add: the stamps of its files, and where its parts of the state lie. With its
+declaration in memory it was 12, with all of it 59."""
 
 
 def peak(folder: Path, models: int) -> int:
@@ -43,3 +44,46 @@ def test_more_models_need_little_more_memory(tmp_path: Path) -> None:
     few, many = peak(tmp_path, 500), peak(tmp_path, 1500)
     assert few < BASE
     assert (many - few) * 1024 < 1000 * MODEL, f"{many - few} MiB more for 1000 models"
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from megbuild.store.digests import Digest, Stamp
+from megbuild.store.state import Built, Published, State
+from speed.first_build import peak_mib
+
+root, models = Path(sys.argv[1]), int(sys.argv[2])
+if models:
+    state = State.load(root, print)
+    for model in range(models):
+        for step in range(6):
+            id = f"//team{model // 100}:m{model}#step{step}"
+            made = {f"artifact/m{model}.{step}": Digest("ab" * 32, 9)}
+            places = {f"out/team{model // 100}/m{model}/{step}/a": Published(Stamp(1, 2, 3, model), "ab" * 32)}
+            state.finished(id, Built("cd" * 32, {f"file:{n}": "ef" * 32 for n in range(9)}, made), places, durable=False)
+else:
+    state = State.load(root, print)
+    print(round(peak_mib()), len(state.built.names()))
+    state.save()
+    assert not (root / ".megbuild/journal").exists()
+"""
+
+
+def killed(folder: Path, models: int) -> int:
+    """The most memory that reading the journal of a build takes that was killed before it saved anything, in MiB."""
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}
+    said = ""
+    for count in (models, 0):
+        command = [sys.executable, "-c", KILLED, folder, str(count)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        said = done.stdout
+    found, known = map(int, said.split())
+    assert known == models
+    return found
+
+
+def test_the_journal_of_a_large_build_that_was_killed_is_read_in_pieces(tmp_path: Path) -> None:
+    few, many = killed(tmp_path / "few", 1000), killed(tmp_path / "many", 3000)
+    assert (many - few) * 1024 < 2000 * 3, f"{many - few} MiB more for 2000 models"

@@ -10,8 +10,9 @@ from textwrap import dedent
 
 import pytest
 
-from megbuild.declare.load import here, load
+from megbuild.declare.load import load
 from megbuild.declare.models import Budget, EntryPoint, Pinned, Tensor, Thresholds, Workspace
+from megbuild.declare.root import here
 from megbuild.errors import Location, MegbuildError
 
 Write = Callable[[Mapping[str, str]], Path]

@@ -625,7 +625,10 @@ def _onnx_words() -> Sequence[bytes]:
 def _note_seeds() -> list[bytes]:
     seen = {"p/net.py": (1, 2, 3, 4), "p/gone.py": None, "p": (5, 6, 7, 8)}
     lookers = {"p/net.py": "//p:net", "p/gone.py": ("//p:a", "//p:b"), "p": ""}
-    return [noop.encode("all", "up to date", 1, {"HOME": None}, seen, lookers, {"p": ("net.py",)}), noop._HEAD]
+    return [
+        b"".join(noop.encode("all", "up to date", 1, {"HOME": None}, seen, lookers, {"p": ("net.py",)})),
+        noop._HEAD,
+    ]
 
 
 _TOOLCHAIN_WORDS = [

@@ -28,7 +28,7 @@ def place(path: Path, name: str) -> Path:
 
 def test_every_format_has_its_file() -> None:
     """Who raises a format keeps what the last one wrote as a file here, and says below what becomes of it."""
-    assert (records.FORMAT, state._HEAD, noop._HEAD) == (3, b"megbuild state 2\n", b"megbuild fresh 3\n")
+    assert (records.FORMAT, state._HEAD, noop._HEAD) == (3, b"megbuild state 2\n", b"megbuild fresh 4\n")
     files = {path.name for path in FORMATS.iterdir()}
     assert files == {"record-1", "record-2", "state-1", "state-2", "journal-1", "journal-2"}
 
@@ -87,10 +87,10 @@ def test_what_the_first_version_stored_is_still_there(tmp_path: Path) -> None:
 def test_a_note_of_another_version_is_no_answer(tmp_path: Path) -> None:
     note = Path(noop.note_path(str(tmp_path), "x"))
     note.parent.mkdir(parents=True)
-    note.write_bytes(noop.encode("x", "all is well", 0, {}, {}, {}, {}))
+    note.write_bytes(b"".join(noop.encode("x", "all is well", 0, {}, {}, {}, {})))
     before = note.read_bytes()
     read = noop.read(str(tmp_path), "x")
     assert before.startswith(noop._HEAD) and read is not None and read.summary == "all is well"
-    for version in (b"fresh 1", b"fresh 2", b"fresh 4"):
-        note.write_bytes(before.replace(b"fresh 3", version))
+    for version in (b"fresh 1", b"fresh 2", b"fresh 3", b"fresh 5"):
+        note.write_bytes(before.replace(b"fresh 4", version))
         assert noop.look(str(tmp_path), "x") is None
