@@ -181,13 +181,8 @@ class Local:
         with self._guard:
             expected, self.expected = self.expected, ()
             if not self._begun:
-<<<<<<< HEAD
-                for folder in (self._shared.folder, self._gone):
-                    remove(folder)  # of a build that was killed
-=======
                 for folder in half_made(self.folder / "actions"):
                     remove(folder)  # of a build that was killed, or whose disk did not let it remove them
->>>>>>> safe
                 self._gone.mkdir(parents=True, exist_ok=True)
                 self._begun = True
         kinds: dict[Kind, None] = {}
@@ -256,12 +251,8 @@ class Local:
         command = [toolchain.python, *action.arguments[1:]]
         environment = environment_of(action, str(folder), self.toolchains[action.toolchain])
         by_hand = ""
-<<<<<<< HEAD
-        with suppress(OSError):  # a full disk may be why it failed
-            self._shared.give(code_of(action), folder)
-=======
         with suppress(OSError, MegbuildError):  # a full disk may be why it failed
->>>>>>> safe
+            self._shared.give(code_of(action), folder)
             by_hand = write_by_hand(folder, command, environment)
         tail = log_tail(log, self.root, folder / "in" / "source")
         troubles: tuple[tuple[str, str], ...] = ()

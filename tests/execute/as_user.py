@@ -23,27 +23,6 @@ exec setpriv --reuid=$user --regid=$user --clear-groups -- "$@"
 """In a mount namespace of its own: folders that others may not enter are covered by an empty one with what the tests need."""
 
 
-<<<<<<< HEAD
-def main(place: Path) -> None:
-    """Make the box, run the attempts in it, and print what became of each."""
-    sys.path.insert(0, str(place))
-    from megbuild.execute.zygote import Kind, Limits, WorkerCode, Zygote
-
-    kind = Kind("user", "/usr/bin/python3", ("/usr",), ("-B", "-s"), ("json",), (("PATH", "/usr/bin"),))
-    zygote = Zygote(kind, place / "actions", place / "log")
-    zygote.start()
-    print("box:", zygote.box.confined, zygote.box.why)
-    stage = place / "actions/a"
-    for folder in ("out", "home", "tmp", "code"):
-        (stage / folder).mkdir(parents=True)
-    (stage / "code/main.py").write_text(CODE)
-    code = WorkerCode({})
-    ending = zygote.run("a", ["code/main.py"], {"PATH": "/usr/bin"}, code, place / "said", Limits(1 << 32, seconds=30))
-    zygote.stop()
-    print((place / "said").read_text(), end="")
-    assert ending.well, ending
-    assert (stage / "out/x").read_text() == "x"
-=======
 def closed(paths: list[Path]) -> Iterator[Path]:
     """The folders on the way to these that only their owner may enter, the upper ones only."""
     found: list[Path] = []
@@ -52,7 +31,6 @@ def closed(paths: list[Path]) -> Iterator[Path]:
             if not parent.stat().st_mode & 0o001 and not any(parent.is_relative_to(one) for one in found):
                 found.append(parent)
                 yield parent
->>>>>>> safe
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
