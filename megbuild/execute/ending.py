@@ -11,7 +11,8 @@ class Ending:
     """An exit status (negative: the signal that ended it), and the limit that megbuild ended it for, if any.
 
     ``cpu`` in seconds, ``memory`` the peak in bytes. ``sealed``: the box kept it from changing what is not its own.
-    ``unread`` are the declared inputs that it did not open; None where that is not known.
+    ``unread`` are the declared inputs that it did not open; None where that is not known. For ``waited`` seconds it was ready and
+    others computed.
     """
 
     status: int
@@ -20,6 +21,7 @@ class Ending:
     memory: int = 0
     sealed: bool = False
     unread: tuple[str, ...] | None = None
+    waited: float = 0.0
 
     @property
     def well(self) -> bool:

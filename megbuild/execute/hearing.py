@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,18 +24,31 @@ _HERE = b"?"
 
 @dataclass
 class Hearing:
-    """One action's socket to the zygote, or to the stem, that watches over it."""
+    """One action's socket to the zygote, or to the stem, that watches over it.
+
+    ``turn`` is the socket by which the action itself keeps its turn: when it lets go of that, or says anything there,
+    ``over`` is called.
+    """
 
     answer: socket.socket
+    turn: socket.socket
+    over: Callable[[], None]
     asked: float = 0.0
     """When the question was put that has no reply yet; 0 without one."""
     heard: float = float("-inf")
     overdue: int = 0
 
+    def __post_init__(self) -> None:
+        self._open = [self.answer, self.turn]
+
     def answered(self, seconds: float) -> bool:
         """Wait so long for the action's answer, or the end of who would give it."""
         deadline = time.monotonic() + seconds
-        while select.select([self.answer], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        while heard := select.select(self._open, [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if self.turn in heard:
+                self._open.remove(self.turn)
+                self.over()
+                continue
             if self._received(1, socket.MSG_PEEK) != _HERE:
                 return True
             self._received(1)

@@ -87,14 +87,14 @@ class Local:
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
-        ending, waited = self._ended(action, now, toolchain, folder, log, places)
+        ending = self._ended(action, now, toolchain, folder, log, places)
         if not ending.well:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
         except MegbuildError as error:
             raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
-        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread, waited)
+        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread, ending.waited)
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
         self._deleting.submit(remove, gone)
@@ -114,11 +114,8 @@ class Local:
 
     def _ended(
         self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path, places: Places
-    ) -> tuple[Ending, float]:
-        """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it.
-
-        :returns: how it ended, and for how many seconds it waited for its place.
-        """
+    ) -> Ending:
+        """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
         kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
         self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
@@ -135,15 +132,15 @@ class Local:
                     environment = environment_of(action, zygote.work(folder.name), self.toolchains[action.toolchain])
                     environment |= _keys(action, self.root)
                     watched = Watched(folder, declared(action))
+                    limits = limits_of(action)
                     try:
-                        with places.one() as waited:
-                            ending = zygote.run(folder.name, arguments, environment, code, log, limits_of(action))
+                        ending = zygote.run(folder.name, arguments, environment, code, log, limits, places)
                     finally:
                         unread = watched.unread()
-                    return replace(ending, unread=unread), waited
+                    return replace(ending, unread=unread)
             except Dead as death:
                 if self.zygotes.stopped:
-                    return Ending(-signal.SIGKILL), 0.0
+                    return Ending(-signal.SIGKILL)
                 if last:
                     raise fail("MB406", f"{action.id}: {death}", "build again", status=FAILED) from None
         raise AssertionError("the loop returns or raises")

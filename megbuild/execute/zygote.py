@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from megbuild.execute import disk
 from megbuild.execute.ending import Ending
 from megbuild.execute.hearing import PATIENCE, Hearing
 from megbuild.execute.stops import Stops
+from megbuild.execute.turns import ROOM, Places
 
 NAMESPACES = "namespaces"
 """The word for a complete box; see :mod:`megbuild.execute.box.launcher` for the others."""
@@ -181,8 +182,11 @@ class Zygote:
 
     def run(
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], code: WorkerCode, log: Path, limits: Limits,
+        places: Places = ROOM,
     ) -> Ending:  # fmt: skip
         """Run an action to its end in its staged folder ``name``; output and errors go to ``log``.
+
+        It is forked and confined at once, and waits for one of the ``places`` then, which it gives back when it computes no more.
 
         :param limits: when one of them is hit, the action and all it started are killed.
         :raises Dead: when the zygote dies, or the box cannot be made.
@@ -193,20 +197,18 @@ class Zygote:
         message = json.dumps(request).encode()
         if len(message) > _LARGEST:
             message = json.dumps({**request, "code": {}, "first": None}).encode()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, open(log, "ab") as output:
-            with theirs:
-                try:
-                    assert self._control
-                    socket.send_fds(self._control, [message], [output.fileno(), theirs.fileno()])
-                except OSError as error:
-                    raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
-            hearing = Hearing(ours)
-            limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(hearing)
-            answer = hearing.take(_LARGEST)
-        if not answer:
+        with open(log, "ab") as output, ExitStack() as place:
+            answer, turn = self._send(message, output.fileno())
+            with answer, turn:
+                waited = place.enter_context(places.one())
+                with suppress(OSError):  # it is gone, which is heard
+                    turn.send(b"!")
+                hearing = Hearing(answer, turn, place.close)
+                limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(hearing)
+                said = hearing.take(_LARGEST)
+        if not said:
             raise Dead(f"the zygote of toolchain {self.kind.toolchain} died{self._last_words()}")
-        told = json.loads(answer)
+        told = json.loads(said)
         if "failed" in told:
             raise Dead(f"the box cannot be made: {told['failed']}")
         if told.get("stopped"):
@@ -214,7 +216,21 @@ class Zygote:
         with self._counting:
             self.grown += told["grown"]
         status, sealed = os.waitstatus_to_exitcode(told["status"]), self.box.confined == NAMESPACES
-        return Ending(status, limit, told["cpu"], told["memory"], sealed)
+        return Ending(status, limit, told["cpu"], told["memory"], sealed, waited=waited)
+
+    def _send(self, message: bytes, output: int) -> tuple[socket.socket, socket.socket]:
+        """Ask for an action; the sockets of its answer and of its turn."""
+        answer, its_answer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        turn, its_turn = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with its_answer, its_turn:
+            try:
+                assert self._control
+                socket.send_fds(self._control, [message], [output, its_answer.fileno(), its_turn.fileno()])
+            except OSError as error:
+                answer.close()
+                turn.close()
+                raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
+        return answer, turn
 
     def stop(self) -> None:
         """End it with everything below it; when this returns all of that is gone."""

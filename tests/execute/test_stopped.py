@@ -217,7 +217,8 @@ def test_a_long_action_is_asked_for_often_and_goes_on(hanging: Boxes, monkeypatc
 def test_questions_that_cross_the_answer_lose_none() -> None:
     """The kernel says first that a question was not read, as an error."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    heard = hearing.Hearing(ours)
+    turn, _ = socket.socketpair()
+    heard = hearing.Hearing(ours, turn, lambda: None)
     assert not heard.lost()
     theirs.send(b'{"status": 0}')
     theirs.close()

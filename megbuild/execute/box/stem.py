@@ -14,7 +14,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from types import CodeType
 from typing import Any
@@ -42,10 +42,10 @@ class Stem:
         """Whether the action of this staged folder can be forked from it: a module of the training code may have the name of one that the stem has."""
         return self.names is not None and not warm.clash(self.names, f"{root.ACTIONS}/{name}", toolchains=False)
 
-    def give(self, message: bytes, log: int, answer: int) -> bool:
+    def give(self, message: bytes, descriptors: Sequence[int]) -> bool:
         """Hand an action over; False when the stem is gone."""
         try:
-            socket.send_fds(self.control, [message], [log, answer])
+            socket.send_fds(self.control, [message], descriptors)
             return True
         except OSError:
             return False

@@ -1,12 +1,14 @@
 """The zygote: imports a toolchain's SDK once and forks a confined process for each action.
 
 It never computes anything itself, so a fork of it is as good as a new process. It speaks with megbuild over a socket:
-a message is an action with two descriptors, its log and a socket for the one answer. What megbuild sends on that socket is
-sent back; when it closes its side, the action is killed.
+a message is an action with three descriptors: its log, a socket for the one answer, and one for its turn. What megbuild sends on
+that for the answer is sent back; when it closes its side, the action is killed. An action is confined at once and goes on when
+it is its turn. It keeps that socket until it ends, which is how megbuild knows that the next one can have its core.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import json
@@ -22,6 +24,8 @@ from typing import Any
 
 from . import calls, confine, kernel, landlock, root, stem, warm
 
+_TURN = 3
+"""The descriptor by which an action keeps its turn."""
 _ALIVE = b"+"
 """What an action's process says when it is confined, the last thing before the action itself."""
 _LARGEST = 1 << 18
@@ -115,7 +119,7 @@ class _Zygote:
         while True:
             for descriptor, _ in self.poll.poll(1000 * _LOOK if self.running else None):
                 if descriptor == self.control.fileno():
-                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 2)
+                    message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 3)
                     if not message:
                         return
                     for one in descriptors:
@@ -148,15 +152,16 @@ class _Zygote:
         self.stems.end()
         os._exit(0)
 
-    def _take(self, message: bytes, log: int, answer: int) -> None:
+    def _take(self, message: bytes, log: int, answer: int, turn: int) -> None:
         """Start an action, or have a stem start it."""
         request = json.loads(message)
         grown = self._stem_of(request)
-        if grown and grown.serves(request["name"]) and grown.give(message, log, answer):
-            os.close(log)
+        if grown and grown.serves(request["name"]) and grown.give(message, [log, answer, turn]):
             os.close(answer)
-            return
-        self._start(request, log, answer)
+        else:
+            self._start(request, log, answer, turn)
+        os.close(log)
+        os.close(turn)
 
     def _stem_of(self, request: dict[str, Any]) -> stem.Stem | None:
         first = request.get("first")
@@ -204,7 +209,7 @@ class _Zygote:
         self.poll = select.poll()
         self.serve()
 
-    def _start(self, request: dict[str, Any], log: int, answer: int) -> None:
+    def _start(self, request: dict[str, Any], log: int, answer: int, turn: int) -> None:
         with_megbuild = socket.socket(fileno=answer)
         compiled = self._compiled(request)
         alive, living = os.pipe()
@@ -215,7 +220,7 @@ class _Zygote:
             kernel.flush()
             process = os.fork()
             if not process:
-                self._be_the_action(request, compiled, log, living)  # does not return
+                self._be_the_action(request, compiled, log, living, turn)  # does not return
         except OSError as error:
             with_megbuild.send(json.dumps({"failed": str(error)}).encode())
             with_megbuild.close()
@@ -228,7 +233,6 @@ class _Zygote:
         finally:
             if self.boxed:
                 kernel.enter(self.namespace, kernel.NEW_PROCESSES)
-            os.close(log)
             os.close(living)
         action = _Action(process, keeper, leash, alive, with_megbuild)
         for descriptor in (action.ended, with_megbuild.fileno()):
@@ -284,7 +288,9 @@ class _Zygote:
             return {}
         return self.compiled.of(_code(request), root.WORK, request["code"])
 
-    def _be_the_action(self, request: dict[str, Any], compiled: dict[str, CodeType], log: int, living: int) -> None:
+    def _be_the_action(
+        self, request: dict[str, Any], compiled: dict[str, CodeType], log: int, living: int, turn: int
+    ) -> None:
         """In the forked process: become the action."""
         status = 1
         try:
@@ -292,18 +298,21 @@ class _Zygote:
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            os.dup2(living, 3)
-            kernel.close_from(4)
+            alive, its_turn = (fcntl.fcntl(one, fcntl.F_DUPFD, _TURN + 1) for one in (living, turn))
+            os.dup2(its_turn, _TURN)
+            os.dup2(alive, _TURN + 1)
+            kernel.close_from(_TURN + 2)
             kernel.die_with_parent()
             try:
                 work = self._confined(request)
             except BaseException as error:
-                os.write(3, str(error).encode())
+                os.write(_TURN + 1, str(error).encode())
                 raise
-            os.write(3, _ALIVE)
-            os.close(3)
-            status = self._run(request, compiled, work)
-            warm.finish()
+            os.write(_TURN + 1, _ALIVE)
+            os.close(_TURN + 1)
+            if os.read(_TURN, 1):  # else megbuild is gone
+                status = self._run(request, compiled, work)
+                warm.finish()
         except BaseException:
             traceback.print_exc()
         finally:
@@ -360,7 +369,7 @@ def _supervise() -> None:
         kernel.die_with_parent()
         os.setsid()
         return
-    os.close(3)
+    kernel.close_from(_TURN)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(action, signal.SIGKILL))
     status = None
     while True:
