@@ -23,6 +23,7 @@ from megbuild.store.files import Files
 from megbuild.store.lock import Lock, making
 from megbuild.store.records import Component, Record, RecordStore
 from megbuild.store.state import Built, Published, State, model_of
+from megbuild.store.syncing import Batches
 
 
 class Memory:
@@ -34,10 +35,11 @@ class Memory:
     def __init__(self, root: Path, cache: Path, warn: Callable[[str], None]) -> None:
         self.root = root
         self._store = cache / "store"
-        self.content = ContentStore(self._store)
+        self._syncs = Batches()
+        self.content = ContentStore(self._store, self._syncs)
         self.state = State.load(root, warn)
         self.files = Files(root, self.state.known)
-        self._records = RecordStore(self._store, self.content, warn)
+        self._records = RecordStore(self._store, self.content, warn, self._syncs)
         self._gone: dict[str, frozenset[str]] = {}
         """By model: actions that were built once and that it does not declare any more."""
         self._looking = threading.RLock()
@@ -132,11 +134,18 @@ class Memory:
     ) -> None:
         """An action's result stands in this workspace; that survives the process from here on.
 
-        It survives a power failure, too, if the action ``ran``: a result that came from the store does so again.
+        It survives a power failure soon after, too, if the action ``ran``: a result that came from the store does so again.
         """
         built = Built(now.key, dict(now.components), dict(outputs))
         if published or self.state.built.get(id) != built:
-            self.state.finished(id, built, published, durable=ran)
+            self.state.finished(id, built, published)
+            if ran:
+                self._syncs.afterwards(self.state.sync)
+
+    def save(self) -> None:
+        """Write down the state when all that it rests on is on the disk; raises MB602."""
+        self._syncs.settle()
+        self.state.save()
 
     def forget(self, id: str) -> None:
         """Forget an action, here and in the store, so that the next build makes it again."""

@@ -55,7 +55,7 @@ def record(memory: Memory, complete: UpToDate | None, narrowed: str | None = Non
     :returns: the files that changed while the build ran: what was made of them is stale already.
     """
     memory.state.forget_selections(narrowed)
-    memory.state.save()
+    memory.save()
     moved = tuple(memory.files.moved())
     if complete and not moved:
         memory.state.remember(

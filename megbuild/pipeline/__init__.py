@@ -120,7 +120,7 @@ def forget(asked: Asked, say: Callable[[str], None], ids: Collection[str] | None
         for id in every if ids is None else ids:
             memory.forget(id)
         memory.state.forget_selections()
-        memory.state.save()
+        memory.save()
     return prepared
 
 

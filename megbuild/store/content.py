@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.digests import QUIET, Digest, Stamp, digest_bytes, digest_descriptor, pieces, stamp, stamp_of
-from megbuild.store.durable import make_folders, placing, sync_folder, unwritable, write_all
+from megbuild.store.durable import placing, unwritable, write_all
+from megbuild.store.syncing import AT_ONCE, Syncs
 
 _CLONE = 0x40049409
 """The ioctl that makes one file share another's blocks (FICLONE), where the file system can."""
@@ -32,15 +33,19 @@ class ContentStore:
     Every method may be called by several threads and processes at once.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, syncs: Syncs = AT_ONCE) -> None:
         self._folder = folder / "cas"
+        self._syncs = syncs
 
     def put_bytes(self, content: bytes) -> Digest:
         """Store a content; nothing is written when the store has it."""
         digest = digest_bytes(content)
         if not self.has(digest):
-            with placing(self._blob(digest), mode=_READ_ONLY) as target:
+            blob = self._blob(digest)
+            self._syncs.make(blob.parent)
+            with placing(blob, mode=_READ_ONLY, durable=False) as target:
                 write_all(target, content)
+            self._syncs.file(blob)
         return digest
 
     def put_file(self, path: str | os.PathLike[str]) -> Digest:
@@ -48,21 +53,20 @@ class ContentStore:
         part = self._folder / "incoming" / os.urandom(6).hex()
         with _opened(path) as source, placing(part, mode=_READ_ONLY, durable=False) as target:
             digest = _copy(source, target)
-            known = self.has(digest)
-            if not known:  # a copy that is thrown away need not reach the disk
-                os.fsync(target)
         blob = self._blob(digest)
         try:
-            if known:
+            if self.has(digest):
                 part.unlink()
             else:
-                make_folders(blob.parent)
+                self._syncs.make(blob.parent)
                 part.rename(blob)
-                sync_folder(blob.parent)
-        except OSError as error:
+                self._syncs.file(blob)
+        except BaseException as error:
             with suppress(OSError):
                 part.unlink()
-            raise unwritable(blob, error) from error
+            if isinstance(error, OSError):
+                raise unwritable(blob, error) from error
+            raise
         return digest
 
     def has(self, digest: Digest) -> bool:

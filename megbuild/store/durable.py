@@ -76,12 +76,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folders(folder: Path) -> None:
-    """Make a folder, with those above it; they survive a power failure."""
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder, with those above it; the folders to be synced, so that they survive a power failure."""
+    if folder.is_dir():
+        return []
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        sync_folder(path.parent)
+    return [path.parent for path in missing]
 
 
 def write_all(descriptor: int, content: bytes | memoryview) -> None:
@@ -106,5 +107,6 @@ def _create(part: Path, mode: int) -> int:
     try:
         return os.open(part, flags, mode)
     except FileNotFoundError:
-        make_folders(part.parent)
+        for folder in make_folders(part.parent):
+            sync_folder(folder)
         return os.open(part, flags, mode)

@@ -19,8 +19,8 @@ class Journal:
         self._descriptor = -1
         self._lock = threading.Lock()
 
-    def append(self, line: bytes, *, durable: bool = True) -> None:
-        """Add a line, which has no newline in it. It outlives this process; a durable one is on the disk now."""
+    def append(self, line: bytes) -> None:
+        """Add a line, which has no newline in it. It outlives this process, and the machine when it is synced."""
         if b"\n" in line:
             raise ValueError("a journal line is one line")
         with self._lock:
@@ -28,11 +28,22 @@ class Journal:
                 if self._descriptor < 0:
                     self._descriptor = self._open()
                 write_all(self._descriptor, b"%08x %s\n" % (crc32(line), line))
-                if durable:
-                    os.fdatasync(self._descriptor)
             except OSError as error:
                 self._close()  # the line may be torn: opening again ends it
                 raise unwritable(self.path, error) from error
+
+    def sync(self) -> None:
+        """Every line so far survives a power failure from here on."""
+        with self._lock:
+            descriptor = os.dup(self._descriptor) if self._descriptor >= 0 else -1
+        if descriptor < 0:
+            return
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        finally:
+            os.close(descriptor)
 
     def replay(self) -> Iterator[bytes]:
         """The whole lines, in order, one at a time. A line that was torn by a crash is left out: its action was in flight."""

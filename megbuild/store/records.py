@@ -13,7 +13,8 @@ import msgspec
 
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
-from megbuild.store.durable import place
+from megbuild.store.durable import placing, write_all
+from megbuild.store.syncing import AT_ONCE, Syncs
 
 FORMAT = 3
 """Raised when the fields below change. Records of a format that is not in READ are misses, and stay until one of this
@@ -61,10 +62,13 @@ class RecordStore:
     record put under a key stays.
     """
 
-    def __init__(self, folder: Path, content: ContentStore, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, content: ContentStore, warn: Callable[[str], None], syncs: Syncs = AT_ONCE
+    ) -> None:
         self._folder = folder / "ac"
         self._content = content
         self._warn = warn
+        self._syncs = syncs
 
     def get(self, key: str) -> Record | None:
         """The record of a key, if all that it names can be had from the content store."""
@@ -109,7 +113,11 @@ class RecordStore:
     def put(self, record: Record) -> None:
         """Keep a record. Its outputs must be in the content store already: readers may come at once."""
         line = msgspec.json.encode(record, order="sorted")
-        place(self._path(record.key), line + b"\n" + _checksum(line) + b"\n", mode=0o444)
+        path = self._path(record.key)
+        self._syncs.make(path.parent)
+        with placing(path, mode=0o444, durable=False) as target:
+            write_all(target, line + b"\n" + _checksum(line) + b"\n")
+        self._syncs.file(path)
 
     def remove(self, key: str) -> None:
         """Forget a key, so that its action is run again."""

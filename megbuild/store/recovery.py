@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.content import ContentStore
-from megbuild.store.durable import make_folders, place, unwritable
+from megbuild.store.durable import place, unwritable
 from megbuild.store.lock import Say, acquire, alone_now, sweep_keys
 from megbuild.store.places import private_folder
 from megbuild.store.removal import remove
+from megbuild.store.syncing import AT_ONCE
 
 _PART = re.compile(r"\.[0-9a-f]{12}\.part")
 """What ``placing`` calls a file that is not whole yet."""
@@ -43,7 +44,7 @@ def handing_over(folder: Path, say: Say) -> Iterator[None]:
     The folder itself is locked, so that no file of ours appears in it; where it cannot be locked, nothing is cleared away.
     """
     try:
-        make_folders(folder)
+        AT_ONCE.make(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -214,21 +214,23 @@ class State:
             table.changed.clear()
         return state
 
-    def finished(
-        self, action: str, built: Built, published: Mapping[str, Published] = _NOTHING, *, durable: bool = True
-    ) -> None:
+    def finished(self, action: str, built: Built, published: Mapping[str, Published] = _NOTHING) -> None:
         """An action is done and its outputs are in the store: remember it, even if this process is killed next.
 
-        ``durable``: even if the power fails next. Threads may call it.
+        Threads may call it.
         """
         with self._lock:
             stands = {**self.published.get(action, {}), **published} if published else {}
             changes = _Changes({action: built}, published={action: stands} if published else {})
-        self._journal.append(msgspec.json.encode(changes), durable=durable)
+        self._journal.append(msgspec.json.encode(changes))
         with self._lock:
             self._apply(changes)
             self.built.changed.discard(action)
             self.published.changed.discard(action)
+
+    def sync(self) -> None:
+        """What has finished so far is remembered even if the power fails next."""
+        self._journal.sync()
 
     def save(self) -> None:
         """Write what changed: the whole state, or for a large one that was changed in little, a line beside it."""
@@ -241,6 +243,7 @@ class State:
             if line and self._may_be_beside(len(line)):
                 if any(table.changed for table in self._tables.values()):
                     self._journal.append(line)
+                    self._journal.sync()
             else:
                 self._write()
                 self._changed_much = False

@@ -61,7 +61,7 @@ if models:
             id = f"//team{model // 100}:m{model}#step{step}"
             made = {f"artifact/m{model}.{step}": Digest("ab" * 32, 9)}
             places = {f"out/team{model // 100}/m{model}/{step}/a": Published(Stamp(1, 2, 3, model), "ab" * 32)}
-            state.finished(id, Built("cd" * 32, {f"file:{n}": "ef" * 32 for n in range(9)}, made), places, durable=False)
+            state.finished(id, Built("cd" * 32, {f"file:{n}": "ef" * 32 for n in range(9)}, made), places)
 else:
     state = State.load(root, print)
     print(round(peak_mib()), len(state.built.names()))
