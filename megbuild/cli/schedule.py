@@ -6,7 +6,6 @@ doit's own database is not used, because it forgets what finished when a build i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -68,10 +67,6 @@ class _Always:
 
     def close(self) -> None:
         return None
-
-
-_SWITCH = 0.0005
-"""Seconds after which a thread that computes lets another one go on: a core waits for the thread whose action has ended."""
 
 
 class _Silent:
@@ -180,7 +175,6 @@ class Scheduler:
         reporter = _Silent()
         cores = self.machine.cores
         at_once = cores + 2 if cores > 1 else 1  # while one is prepared and one is put away, all cores compute
-        sys.setswitchinterval(_SWITCH)
         runner = MThreadRunner(_Always(), reporter, self.keep_going, num_process=at_once)
         runner.run_all(_Dispatcher(work, replace(self.machine, cores=at_once), Places(cores)))
         if reporter.errors:

@@ -19,6 +19,7 @@ from megbuild.store.digests import digest_bytes, digest_file
 from megbuild.store.durable import place
 
 FORMAT = 1
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 Entry = tuple[int, int, int, str]
 """Size in bytes, modification time in ns, inode, and SHA-256 of the content, or of where a link leads."""
 
@@ -82,17 +83,25 @@ def _read(inventory: Path) -> dict[str, Entry] | None:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Every file and link below a folder, with its status."""
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        with os.scandir(folder / inside) as found:
-            for entry in found:
-                name = f"{inside}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(f"{name}/")
-                else:
-                    yield name, entry.stat(follow_symlinks=False)
+    """Every file and link below a folder, with its status. The kernel looks for each in its own folder, not from the root on."""
+    top = os.open(folder, _FOLDER)
+    try:
+        waiting = [""]
+        while waiting:
+            inside = waiting.pop()
+            descriptor = os.open(inside or ".", _FOLDER, dir_fd=top)
+            try:
+                with os.scandir(descriptor) as found:
+                    for entry in found:
+                        name = f"{inside}{entry.name}"
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(f"{name}/")
+                        else:
+                            yield name, entry.stat(follow_symlinks=False)
+            finally:
+                os.close(descriptor)
+    finally:
+        os.close(top)
 
 
 def _remembered(known: Known | None, status: os.stat_result) -> str:

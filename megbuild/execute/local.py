@@ -71,8 +71,8 @@ class Local:
     zygotes: Zygotes = field(init=False)
     _installing: dict[str, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _sound: set[str] = field(default_factory=set)
-    """Digests of the toolchains that were looked at."""
+    _sound: dict[str, Installed] = field(default_factory=dict)
+    """The toolchains that were looked at, by their digest."""
     _warned: bool = False
     _begun: bool = False
     _deleting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -149,7 +149,7 @@ class Local:
         preload = () if self.through else tuple(toolchain.settings.get("preload", ()))
         flags = _split(action.arguments[1:])[0]
         of_sdks = (root for sdk in toolchain.sdks for root in sdks.roots(sdk))
-        readable = dict.fromkeys([*there.roots(), *of_sdks, *self.shown])
+        readable = dict.fromkeys([*there.roots, *of_sdks, *self.shown])
         environment = tuple(_base(action, toolchain).items())
         return Kind(there.name, there.python, tuple(readable), flags, preload, environment, tuple(self.through))
 
@@ -220,22 +220,19 @@ class Local:
         self._install_all()
         with self._lock(toolchain):
             there = provision(toolchain, self.cache, self.say)
-            self._sound.add(toolchain.digest)
+            self._sound[toolchain.digest] = there
             return there
 
     def _ready(self, toolchain: Toolchain) -> Installed | None:
-        """The environment, when it is there and sound; another thread may have found that it is not, and removed it."""
-        there = installed(toolchain, self.cache) and self._is_sound(toolchain)
-        return installed(toolchain, self.cache) if there else None
-
-    def _is_sound(self, toolchain: Toolchain) -> bool:
-        """Whether an installed toolchain is as it was installed; looked at once in a build, before its first action."""
-        if toolchain.digest in self._sound:
-            return True
-        with self._lock(toolchain):
-            if toolchain.digest not in self._sound and sound(toolchain, self.cache, self.say):
-                self._sound.add(toolchain.digest)
-        return toolchain.digest in self._sound
+        """The environment, when it is there and as it was installed; that is looked at once in a build, before its first action."""
+        if not installed(toolchain, self.cache):
+            return None
+        if toolchain.digest not in self._sound:
+            with self._lock(toolchain):  # what is not sound is removed
+                missing = toolchain.digest not in self._sound
+                if missing and sound(toolchain, self.cache, self.say) and (there := installed(toolchain, self.cache)):
+                    self._sound[toolchain.digest] = there
+        return self._sound.get(toolchain.digest)
 
     def _lock(self, toolchain: Toolchain) -> threading.Lock:
         with self._guard:

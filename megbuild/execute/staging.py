@@ -48,27 +48,22 @@ def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folde
     :raises Moved: when a file no longer has the digest that is in the key.
     :raises megbuild.store.content.Missing: when the store lost the product of another action.
     """
-    for name in ("out", *PRIVATE):
-        (folder / name).mkdir(parents=True)
-    if not code:
-        (folder / "code").mkdir()
     leaves = {entry.path: entry for entry in action.inputs if isinstance(entry, Leaf)}
-    for path, digest in fingerprint.staged.items():
-        if path.startswith(CODE) and not code:
-            continue
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if leaf := leaves.get(path):
-            place(leaf, target)
-        else:
-            content.materialise(digest, target, writable=False)
+    staged = [path for path in fingerprint.staged if code or not path.startswith(CODE)]
+    folders = {"out", *PRIVATE, *(path.rpartition("/")[0] for path in staged)} | (set() if code else {"code"})
     for output in action.outputs:
-        (folder / "out" / output).parent.mkdir(parents=True, exist_ok=True)
-        if not PurePosixPath(output).suffix:
-            (folder / "out" / output).mkdir(exist_ok=True)
+        place = PurePosixPath("out", output)
+        folders.add(str(place.parent if place.suffix else place))
+    for name in sorted(folders):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for path in staged:
+        if leaf := leaves.get(path):
+            put(leaf, folder / path)
+        else:
+            content.copy(fingerprint.staged[path], folder / path)
 
 
-def place(leaf: Leaf, target: Path) -> None:
+def put(leaf: Leaf, target: Path) -> None:
     """Place a leaf, read-only; raises Moved when it is not as it was hashed."""
     if leaf.content is not None:
         target.write_bytes(leaf.content)

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from megbuild.declare import toolchains as declared
@@ -35,6 +36,7 @@ class Installed:
     folder: str
     environment: Mapping[str, str]
 
+    @cached_property
     def roots(self) -> tuple[str, ...]:
         """The folders that a process of it reads: the environment, and the interpreter that it was made from.
 

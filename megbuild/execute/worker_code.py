@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 
 from megbuild.declare.rules import builtin_rules_folder
-from megbuild.execute.staging import CODE, place
+from megbuild.execute.staging import CODE, put
 from megbuild.execute.zygote import WorkerCode
 from megbuild.graph.actions import Action, Leaf
 from megbuild.store.digests import digest_bytes
@@ -75,7 +75,7 @@ class SharedCode:
         if not kept.exists():
             kept.parent.mkdir(parents=True, exist_ok=True)
             part = kept.with_name(os.urandom(6).hex())
-            place(leaf, part)
+            put(leaf, part)
             part.rename(kept)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(kept, target)

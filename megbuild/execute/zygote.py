@@ -232,13 +232,17 @@ class Zygote:
                 raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
         return answer, turn
 
+    def dismiss(self) -> None:
+        """Let it end by itself if it has nothing to do; to be stopped then."""
+        if self._control and not self.running:
+            self._control.close()
+
     def stop(self) -> None:
         """End it with everything below it; when this returns all of that is gone."""
-        if self._control and not self.running:
-            self._control.close()  # it has nothing to do, and ends by itself
-            if self._process:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_GOODBYE)
+        self.dismiss()
+        if self._process and not self.running:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GOODBYE)
         if self._process:
             assert self._process.stdin
             with suppress(ProcessLookupError):

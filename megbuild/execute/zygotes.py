@@ -75,6 +75,8 @@ class Zygotes:
             ended = list(self._alive.values())
             self._alive.clear()
         for zygote in ended:
+            zygote.dismiss()
+        for zygote in ended:
             zygote.stop()
 
     def _started(self, kind: Kind) -> Zygote:
