@@ -33,7 +33,7 @@ _START = 180.0
 """Seconds for an SDK's import on a busy machine."""
 _KILL = 20.0
 """Seconds within which the kernel has ended everything in a box."""
-_GOODBYE = 0.5
+_GOODBYE = 2.0
 """Seconds that an idle zygote is given to end by itself."""
 _LOOK = 0.25
 """Seconds between looks at what an action uses."""

@@ -112,9 +112,11 @@ class Stems:
 
     def end(self) -> None:
         """End all of them, so that what they have used is counted as used by this process."""
-        for stem in self._of.values():
-            if stem:
-                stem.end()
+        there = [stem for stem in self._of.values() if stem]
+        for stem in there:
+            stem.control.close()
+        for stem in there:
+            stem.end()
 
 
 def texts(folder: str, code: Mapping[str, str]) -> dict[str, bytes] | None:

@@ -322,7 +322,7 @@ class _Zygote:
             except (OSError, ValueError):
                 pass
             kernel.flush()
-            os.close(_TURN)  # the kernel would close it after taking all of its memory away
+            os.closerange(_TURN, _TURN + 1)  # the kernel would close it after taking all of its memory away
             os._exit(status)
 
     def _confined(self, request: dict[str, Any]) -> str:
