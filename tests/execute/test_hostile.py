@@ -81,10 +81,33 @@ def test_proc_tells_little_of_the_machine(box: Boxes) -> None:
     assert set(found.values()) <= {"did "} | {what for what in found.values() if what.startswith("FileNotFoundError")}
 
 
-def test_no_descriptor_is_inherited(box: Boxes) -> None:
+def test_no_descriptor_is_inherited_but_that_of_its_turn(box: Boxes) -> None:
     """No pipe on which another action's end could be told, no socket of the zygote; the first process has none either."""
     code = "import os; n = sorted(os.listdir('/proc/self/fd')); os.close(0); print(n, sorted(os.listdir('/proc/1/fd')))"
-    assert box.says(code) == "['0', '1', '2', '3'] ['0', '1', '2']"
+    assert box.says(code) == "['0', '1', '2', '3', '4'] ['0', '1', '2']", "the last one is that of the look itself"
+
+
+def test_what_an_action_does_to_its_turn_harms_nobody(box: Boxes) -> None:
+    """It says what it likes there, gives descriptors away, hears nothing, and closes it."""
+    code = """
+        import os, socket
+        turn = socket.socket(fileno=3)
+        turn.setblocking(False)
+        try:
+            while True:
+                socket.send_fds(turn, [b"+" * 1000], [1, 1])
+        except OSError as error:
+            print(error.strerror)
+        try:
+            print(turn.recv(100))
+        except OSError as error:
+            print(error.strerror)
+        turn.close()
+        open('out/answer.txt', 'w')
+    """
+    box.run(code)
+    assert box.log.splitlines()[1:] == ["Resource temporarily unavailable"]
+    assert box.says("print('next')") == "next"
 
 
 def test_every_refused_call_is_refused(box: Boxes) -> None:
