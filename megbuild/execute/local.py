@@ -37,6 +37,7 @@ from megbuild.graph.actions import Action, Leaf
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
+from megbuild.store.durable import UNWRITABLE
 from megbuild.store.recovery import half_made
 from megbuild.store.removal import remove
 
@@ -97,6 +98,9 @@ class Local:
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
         except MegbuildError as error:
+            if error.problems[0].code == UNWRITABLE:  # the store failed, and there is nothing to look at by hand
+                remove(folder)
+                raise
             raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
         ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread)
         gone = self._gone / os.urandom(6).hex()

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.digests import QUIET, Digest, Stamp, digest_bytes, digest_descriptor, pieces, stamp, stamp_of
-from megbuild.store.durable import make_folders, placing, sync_folder, unwritable, write_all
+from megbuild.store.durable import discard, make_folders, placing, sync_folder, unwritable, write_all
 
 _CLONE = 0x40049409
 """The ioctl that makes one file share another's blocks (FICLONE), where the file system can."""
@@ -60,8 +60,7 @@ class ContentStore:
                 part.rename(blob)
                 sync_folder(blob.parent)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
+            discard(part)
             raise unwritable(blob, error) from error
         return digest
 
