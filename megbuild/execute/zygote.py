@@ -190,8 +190,8 @@ class Zygote:
                     socket.send_fds(self._control, [message], [output.fileno(), theirs.fileno()])
                 except OSError as error:
                     raise Dead(f"the zygote is gone ({error}){self._last_words()}") from error
-            hearing = Hearing(ours)
-            limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(hearing)
+            hearing, stops = Hearing(ours, self.process), Stops(self.process)
+            limit = _Watch(limits, output.fileno(), self.actions / name, stops).wait(hearing)
             answer = hearing.take(_LARGEST)
         if not answer:
             raise Dead(f"the zygote of toolchain {self.kind.toolchain} died{self._last_words()}")

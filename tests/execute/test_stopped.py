@@ -217,10 +217,26 @@ def test_a_long_action_is_asked_for_often_and_goes_on(hanging: Boxes, monkeypatc
 def test_questions_that_cross_the_answer_lose_none() -> None:
     """The kernel says first that a question was not read, as an error."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    heard = hearing.Hearing(ours)
+    heard = hearing.Hearing(ours, 0)
     assert not heard.lost()
     theirs.send(b'{"status": 0}')
     theirs.close()
     assert heard.answered(0.1)
     assert heard.take(100) == b'{"status": 0}'
     assert (heard.answered(0.1), heard.take(100)) == (True, b"")
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "lost"), [("S", 0.0, True), ("R", 2.0, True), ("R", 0.1, False), ("D", 0.0, False)]
+)
+def test_a_machine_that_is_slow_is_no_zygote_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, state: str, used: float, lost: bool
+) -> None:
+    """What waits for the disk, or runs and gets no processor, is waited for."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    told = iter([("S", 0.0)])
+    monkeypatch.setattr(hearing, "state_of", lambda process: next(told, (state, used)))
+    monkeypatch.setattr(hearing, "PATIENCE", -1.0)
+    heard = hearing.Hearing(ours, 1)
+    assert [heard.lost() for _ in range(6)][-1] is lost
+    theirs.close()
