@@ -97,12 +97,14 @@ class Local:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
-        except MegbuildError as error:
-            if error.problems[0].code == UNWRITABLE:  # the store failed, and there is nothing to look at by hand
+            ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread)
+        except (MegbuildError, OSError) as error:
+            if (
+                isinstance(error, OSError) or error.problems[0].code == UNWRITABLE
+            ):  # the disk, and nothing to look at by hand
                 remove(folder)
                 raise
             raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
-        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread)
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
         self._deleting.submit(remove, gone)
