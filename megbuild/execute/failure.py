@@ -18,7 +18,7 @@ from megbuild.graph.sources import written_line
 from megbuild.store.durable import placing, write_all
 from megbuild.store.recovery import BY_HAND
 
-_FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d+)')
+_FRAME = re.compile(r'File "(?:[^"]*/)?in/source/(?P<path>[^"]+)", line (?P<line>\d{1,9})(?!\d)')
 _NOT_ITS_OWN = re.compile(r"Read-only file system: (.+)$")
 _DISK_FULL = "No space left on device"
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory")

@@ -36,6 +36,7 @@ from megbuild.graph.actions import Action
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_bytes
+from megbuild.store.durable import UNWRITABLE
 from megbuild.store.recovery import half_made
 from megbuild.store.removal import remove
 
@@ -92,9 +93,12 @@ class Local:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
-        except MegbuildError as error:
+            ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread, ending.waited)
+        except (MegbuildError, OSError) as error:
+            if isinstance(error, OSError) or error.problems[0].code == UNWRITABLE:
+                remove(folder)  # it is the disk's fault, and there is nothing to look at by hand
+                raise
             raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
-        ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread, ending.waited)
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
         self._deleting.submit(remove, gone)

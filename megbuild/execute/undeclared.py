@@ -40,9 +40,9 @@ def undeclared(tail: Sequence[str], action: Action, root: Path, staged: Path) ->
     model = Label.parse(action.model)
     path = _said(error["path"], staged)
     there = _in_workspace(path, model.package, root)
-    frames = [match for line in tail if (match := _FRAME.match(line)) and (root / match["path"]).is_file()]
+    frames = [match for line in tail if (match := _FRAME.match(line)) and os.path.isfile(root / match["path"])]  # noqa: PTH113 - of any length
     line = f"{frames[-1]['path']}:{frames[-1]['line']}" if frames else "its training code"
-    allowed = there and (staged / _SOURCE / there).exists()  # to be read
+    allowed = there and os.path.exists(staged / _SOURCE / there)  # noqa: PTH110 - to be read
     if error["number"] == _READ_ONLY or (error["number"] == _NOT_ALLOWED and allowed):
         return _change(line, there or _meant(path, model.package), action.model, where)
     if not there or allowed or error["number"] not in (_NOT_THERE, _NO_FOLDER, _NOT_ALLOWED):
@@ -91,6 +91,6 @@ def _in_workspace(path: str, package: str, root: Path) -> str:
         path, package = path[2:], ""
     for place in (Path(package, path), Path(path)):
         relative = os.path.relpath(place, root) if place.is_absolute() else os.path.normpath(place)
-        if not relative.startswith("..") and (root / relative).exists():
+        if not relative.startswith("..") and os.path.exists(root / relative):  # noqa: PTH110 - a name of any length
             return relative
     return ""

@@ -203,8 +203,8 @@ class Zygote:
                 waited = place.enter_context(places.one())
                 with suppress(OSError):  # it is gone, which is heard
                     turn.send(b"!")
-                hearing = Hearing(answer, turn, place.close)
-                limit = _Watch(limits, output.fileno(), self.actions / name, Stops(self.process)).wait(hearing)
+                hearing, stops = Hearing(answer, turn, place.close, self.process), Stops(self.process)
+                limit = _Watch(limits, output.fileno(), self.actions / name, stops).wait(hearing)
                 said = hearing.take(_LARGEST)
         if not said:
             raise Dead(f"the zygote of toolchain {self.kind.toolchain} died{self._last_words()}")

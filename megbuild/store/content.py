@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.digests import QUIET, Digest, Stamp, digest_bytes, digest_descriptor, pieces, stamp, stamp_of
-from megbuild.store.durable import placing, unwritable, write_all
+from megbuild.store.durable import discard, placing, unwritable, write_all
 from megbuild.store.syncing import AT_ONCE, Syncs
 
 _CLONE = 0x40049409
@@ -67,8 +67,7 @@ class ContentStore:
                 part.rename(blob)
                 self._syncs.file(blob)
         except BaseException as error:
-            with suppress(OSError):
-                part.unlink()
+            discard(part)
             if isinstance(error, OSError):
                 raise unwritable(blob, error) from error
             raise

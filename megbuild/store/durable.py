@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from megbuild.errors import FAILED, MegbuildError, fail
 
 UNWRITABLE = "MB602"
 """The code of the error of a file that cannot be written."""
+left: list[Path] = []
+"""What is half-made and could not be removed by this process: whoever holds a workspace then goes as if it had died, so that the next one clears it away."""
 _HERE, _EXCHANGE = -100, 2
 """The kernel's AT_FDCWD and RENAME_EXCHANGE."""
 
@@ -36,13 +38,22 @@ def placing(path: Path, *, mode: int = 0o666, durable: bool = True) -> Iterator[
         if durable:
             sync_folder(path.parent)
     except BaseException as error:
-        with suppress(OSError):
-            part.unlink()
+        discard(part)
         if isinstance(error, OSError):
             raise unwritable(path, error) from error
         raise
     finally:
         os.close(descriptor)
+
+
+def discard(part: Path) -> None:
+    """Remove a file that is not whole; one that the disk does not let go is noted in ``left``."""
+    try:
+        part.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        left.append(part)
 
 
 def part_beside(path: Path) -> Path:

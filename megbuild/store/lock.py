@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 
 from megbuild.errors import MegbuildError, fail
-from megbuild.store.durable import UNWRITABLE, unwritable
+from megbuild.store.durable import UNWRITABLE, discard, left, unwritable
 
 Say = Callable[[str], None]
 _LOOK = 0.05
@@ -49,13 +49,13 @@ class Lock:
         self._removes = removes
 
     def release(self, *, orderly: bool = True) -> None:
-        """Let the next one in; unless we end ``orderly``, it is told that we ``died``."""
+        """Let the next one in; unless we end ``orderly`` and with nothing ``left``, it is told that we ``died``."""
         if self.descriptor >= 0:
             with suppress(OSError):  # a full disk, or one that has become read-only, holds nobody up
-                if orderly or self._removes:
+                if self._removes or (orderly and not left):
                     os.truncate(self.descriptor, 0)
-                if self._removes:
-                    self._removes.unlink()
+            if self._removes:
+                discard(self._removes)
             os.close(self.descriptor)
             self.descriptor = -1
 

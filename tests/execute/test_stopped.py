@@ -31,6 +31,14 @@ def zygote_of(box: Boxes, besides: set[int]) -> int:
     return alive[0].process if alive and logs and alive[0].process not in besides else 0
 
 
+def hit(box: Boxes, known: set[int], number: signal.Signals) -> None:
+    """Signal the zygote whose action has begun to print, and take it down as known."""
+    found: list[int] = []
+    until(lambda: found.append(zygote_of(box, known)) or found[-1] > 0, "no action began")  # type: ignore[func-returns-value]
+    known.add(found[-1])
+    os.kill(found[-1], number)
+
+
 def test_a_stopped_zygote_is_started_again(box: Boxes) -> None:
     box.says("")
     first = next(iter(box.runner.zygotes._alive.values())).process
@@ -49,10 +57,7 @@ def test_one_that_is_stopped_every_time_is_an_error_and_no_result(box: Boxes) ->
 
     def stop_both() -> None:
         for _ in range(2):
-            until(lambda: bool(zygote_of(box, known)), "no action began")
-            process = zygote_of(box, known)
-            known.add(process)
-            os.kill(process, signal.SIGSTOP)
+            hit(box, known, signal.SIGSTOP)
 
     thread = threading.Thread(target=stop_both)
     begun = time.monotonic()
@@ -69,9 +74,9 @@ def test_one_that_is_stopped_while_it_starts(box: Boxes, monkeypatch: pytest.Mon
     original = zygote.Zygote._ready
 
     def ready(self: zygote.Zygote, ours: object) -> bool:
-        while not self.process:
+        while not (process := self.process):
             time.sleep(0.001)
-        os.kill(self.process, signal.SIGSTOP)
+        os.kill(process, signal.SIGSTOP)
         return original(self, ours)  # type: ignore[arg-type]
 
     monkeypatch.setattr(zygote.Zygote, "_ready", ready)
@@ -153,6 +158,7 @@ def test_a_zygote_that_hangs_before_an_action_is_started_again(hanging: Boxes, h
     first = next(iter(hanging.runner.zygotes._alive.values()))
     assert not first.box.cold
     process = first.process
+    assert process
     os.kill(process, HOW[how])
     begun = time.monotonic()
     assert hanging.says("print('again')") == "again"
@@ -168,10 +174,7 @@ def test_a_zygote_that_hangs_during_an_action_every_time_is_an_error(hanging: Bo
 
     def hang_both() -> None:
         for _ in range(2):
-            until(lambda: bool(zygote_of(hanging, known)), "no action began", 30)
-            process = zygote_of(hanging, known)
-            known.add(process)
-            os.kill(process, HOW[how])
+            hit(hanging, known, HOW[how])
 
     thread = threading.Thread(target=hang_both)
     begun = time.monotonic()
@@ -191,8 +194,7 @@ def test_a_zygote_that_hangs_when_a_limit_is_hit(hanging: Boxes, monkeypatch: py
     known: set[int] = set()
 
     def hang_once() -> None:
-        until(lambda: bool(zygote_of(hanging, known)), "no action began")
-        os.kill(zygote_of(hanging, known), signal.SIGUSR1)
+        hit(hanging, known, signal.SIGUSR1)
 
     thread = threading.Thread(target=hang_once)
     thread.start()
@@ -218,10 +220,26 @@ def test_questions_that_cross_the_answer_lose_none() -> None:
     """The kernel says first that a question was not read, as an error."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     turn, _ = socket.socketpair()
-    heard = hearing.Hearing(ours, turn, lambda: None)
+    heard = hearing.Hearing(ours, turn, lambda: None, 0)
     assert not heard.lost()
     theirs.send(b'{"status": 0}')
     theirs.close()
     assert heard.answered(0.1)
     assert heard.take(100) == b'{"status": 0}'
     assert (heard.answered(0.1), heard.take(100)) == (True, b"")
+
+
+@pytest.mark.parametrize(
+    ("state", "used", "lost"), [("S", 0.0, True), ("R", 2.0, True), ("R", 0.1, False), ("D", 0.0, False)]
+)
+def test_a_machine_that_is_slow_is_no_zygote_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, state: str, used: float, lost: bool
+) -> None:
+    """What waits for the disk, or runs and gets no processor, is waited for."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    told = iter([("S", 0.0)])
+    monkeypatch.setattr(hearing, "state_of", lambda process: next(told, (state, used)))
+    monkeypatch.setattr(hearing, "PATIENCE", -1.0)
+    heard = hearing.Hearing(ours, 1)
+    assert [heard.lost() for _ in range(6)][-1] is lost
+    theirs.close()

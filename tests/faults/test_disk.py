@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ CALLS = ("fsync", "fdatasync", "rename", "unlink", "write", "open")
 
 
 @contextmanager
-def faulty(toy: Toy, at: int, fault: Callable[[], None], calls: tuple[str, ...] = CALLS) -> Iterator[list[str]]:
-    """Call ``fault`` before the ``at``-th call about the workspace or the cache; gives what was called."""
+def faulty(
+    toy: Toy, at: int, fault: Callable[[], None], calls: tuple[str, ...] = CALLS, *, lasting: bool = False
+) -> Iterator[list[str]]:
+    """Call ``fault`` before the ``at``-th call about the workspace or the cache, or all from there on; gives what was called."""
     seen: list[str] = []
     originals = {name: getattr(os, name) for name in calls}
 
@@ -35,7 +37,7 @@ def faulty(toy: Toy, at: int, fault: Callable[[], None], calls: tuple[str, ...] 
             reads = name == "open" and not (rest and rest[0] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
             if str(place).startswith((str(toy.root), str(toy.cache))) and not reads:
                 seen.append(f"{name} {place}")
-                if len(seen) == at:
+                if len(seen) == at or (lasting and len(seen) > at):
                     fault()
             return originals[name](first, *rest, **named)
 
@@ -69,7 +71,12 @@ def artifacts(toy: Toy) -> dict[str, bytes]:
 
 
 def parts(toy: Toy) -> list[Path]:
-    return [*toy.root.glob("**/.*.part"), *toy.cache.glob("**/.*.part"), *toy.cache.glob("store/cas/incoming/*")]
+    return [
+        *toy.root.glob("**/.*.part"),
+        *toy.cache.glob("**/.*.part"),
+        *toy.cache.glob("store/cas/incoming/*"),
+        *toy.cache.glob("store/running/*"),
+    ]
 
 
 def test_killed_at_every_write_rename_and_sync(toy: Toy) -> None:
@@ -134,6 +141,29 @@ def test_refused_at_every_call(toy: Toy, code: int) -> None:
         toy.build()
         assert toy.ran == []
     assert told > total / 41 / 2
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS], ids=["EIO", "EROFS"])
+def test_a_disk_that_refuses_all_from_some_call_on(toy: Toy, code: int) -> None:
+    """What is half-made then cannot be removed either: the next build does it, when the disk is well."""
+    total = len(places(toy))
+    whole = artifacts(toy)
+
+    def refuse() -> None:
+        raise OSError(code, os.strerror(code))
+
+    left = 0
+    for at in range(1, total + 1, 41):
+        reset(toy)
+        with faulty(toy, at, refuse, lasting=True), suppress(MegbuildError, OSError):
+            assert toy.report(keep_going=True).failed
+        left += bool(parts(toy))
+        toy.build()
+        assert artifacts(toy) == whole, f"call {at}"
+        assert parts(toy) == [], f"call {at}"
+        toy.build()
+        assert toy.ran == []
+    assert left, "no moment left anything"
 
 
 def test_what_has_a_name_is_on_the_disk_first(toy: Toy) -> None:

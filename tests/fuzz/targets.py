@@ -605,8 +605,12 @@ def _pickle_seeds() -> list[bytes]:
     return [*files("x").values(), computed_pair(), *(pickle.dumps(value, protocol) for protocol in range(6))]
 
 
+_UNTYPED = b"\x08\x08:\x12\x12\x01gb\r\n\x01y\x12\x08\n\x06\x12\x04\n\x02\x08\x01"
+"""A network whose result has no type of its numbers."""
+
+
 def _onnx_seeds() -> list[bytes]:
-    return _files("tests/rules/onnx_import/files/*.onnx", "examples/imported/*.onnx")
+    return [_UNTYPED, *_files("tests/rules/onnx_import/files/*.onnx", "examples/imported/*.onnx")]
 
 
 def _onnx_words() -> Sequence[bytes]:

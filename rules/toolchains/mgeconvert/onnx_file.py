@@ -97,12 +97,21 @@ def describe(path: Path) -> Description:
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:
     kind = value.type.tensor_type
     shape = tuple(axis.dim_value if axis.HasField("dim_value") else -1 for axis in kind.shape.dim)
-    return Tensor(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name)
+    return Tensor(value.name, shape, _dtype(value).name)
+
+
+def _dtype(value: onnx.ValueInfoProto) -> Any:
+    """The type of its numbers as NumPy has it; a file may say none, or one that nobody knows."""
+    number = value.type.tensor_type.elem_type
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(number)
+    except KeyError:
+        raise Refusal(f'"{value.name}" has a type that ONNX does not know ({number})') from None
 
 
 def cast(feeds: dict[str, Any], given: Sequence[onnx.ValueInfoProto]) -> dict[str, Any]:
     """The arrays by the file's names, integers and floats in the file's width: MegEngine has no int64 to declare."""
-    types = {value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in given}
+    types = {value.name: _dtype(value) for value in given}
     for name, array in feeds.items():
         if array.dtype.kind != types[name].kind:
             raise Refusal(f'input "{name}" is {types[name].name} in the file, declared is {array.dtype.name}')
