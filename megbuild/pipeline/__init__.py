@@ -16,8 +16,8 @@ record       what was done is remembered, and told as one row per label
 ===========  ==========================================================================================
 
 :func:`prepare` is the way up to the plan, :func:`build` all of it. From analyse on they go in slices of some models each
-(``prepared.py``), so that memory hardly grows with the workspace. ``asked.py`` says what is built,
-``execution.py`` what becomes of a slice.
+(``prepared.py``), so that memory hardly grows with the workspace. ``asked.py`` says what is built, ``kept.py`` when nothing
+has to be loaded for it, ``execution.py`` what becomes of a slice.
 """
 
 from __future__ import annotations

@@ -109,6 +109,7 @@ class Shelved(Sequence[Value]):
         number, at = divmod(place, _BLOCK)
         if number == len(self._shelf):
             return self._last[at]
-        if self._near[0] != number:
-            self._near = (number, self._shelf.get(number))
-        return self._near[1][at]
+        near = self._near
+        if near[0] != number:
+            near = self._near = (number, self._shelf.get(number))
+        return near[1][at]

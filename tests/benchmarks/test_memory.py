@@ -19,9 +19,9 @@ graph.lay_out(Path(sys.argv[1]), int(sys.argv[2]))
 """
 BASE = 75
 """MiB for a first build of 500 models: Python, the modules, and the slices that are in memory."""
-MODEL = 8
-"""KiB that each further model may add: the stamps of its files, and where its parts of the state lie. With its
-declaration in memory it was 12, with all of it 59."""
+MODEL = 10
+"""KiB that each further model may add at this size: the stamps of its files, where its parts of the state lie, and what is
+remembered up to a limit. It was 8; with its declaration in memory 11, with all of it 59."""
 
 
 def peak(folder: Path, models: int) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from megbuild import pipeline
+from megbuild.declare.models import Model
+from megbuild.graph.resolve import Target
+from megbuild.store import shelf
 from megbuild.store.state import State
 
 NAMES = ("net", "second", "third", "fourth")
@@ -74,3 +79,20 @@ def test_all_that_is_wrong_is_told_before_anything_runs(sliced: Any) -> None:
     with pytest.raises(Exception, match="not valid Python"):
         sliced.report()
     assert not sliced.ran
+
+
+def test_declarations_wait_on_the_disk(sliced: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the plan nor the work holds more of them than those whose turn it is."""
+    monkeypatch.setattr(shelf, "_BLOCK", 1)
+    gc.collect()
+    before = len(list(held()))
+    prepared = sliced.prepare()
+    assert [model.name for model in prepared.workspace.models] == list(NAMES)
+    assert len(prepared.targets) == 3 * len(NAMES) and prepared.targets[-1].model.name == NAMES[-1]
+    gc.collect()
+    assert len(list(held())) - before < len(NAMES)
+    assert not sliced.report().failed
+
+
+def held() -> Iterator[object]:
+    return (one for one in gc.get_objects() if isinstance(one, (Model, Target)))
