@@ -240,6 +240,6 @@ def test_a_machine_that_is_slow_is_no_zygote_that_hangs(
     told = iter([("S", 0.0)])
     monkeypatch.setattr(hearing, "state_of", lambda process: next(told, (state, used)))
     monkeypatch.setattr(hearing, "PATIENCE", -1.0)
-    heard = hearing.Hearing(ours, 1)
+    heard = hearing.Hearing(ours, ours, lambda: None, 1)
     assert [heard.lost() for _ in range(6)][-1] is lost
     theirs.close()
