@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from megbuild.declare.limits import Limits
 from megbuild.errors import MegbuildError
 from megbuild.execute import hearing, zygote
+from megbuild.execute.box.zygote import _Zygote
 from tests.faults.moments import until
 
 from .conftest import Boxes, boxes
@@ -243,3 +245,15 @@ def test_a_machine_that_is_slow_is_no_zygote_that_hangs(
     heard = hearing.Hearing(ours, ours, lambda: None, 1)
     assert [heard.lost() for _ in range(6)][-1] is lost
     theirs.close()
+
+
+def test_an_action_that_has_just_ended_is_not_looked_at_as_a_stopped_one() -> None:
+    """The kernel says that there is no such child, which ended the zygote, and with it all other actions."""
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    zygote = _Zygote.__new__(_Zygote)
+    zygote.running = {0: SimpleNamespace(process=child, stopped=0)}  # type: ignore[dict-item]
+    zygote._end_stopped()
+    os.waitpid(child, 0)

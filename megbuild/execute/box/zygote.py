@@ -117,7 +117,11 @@ class _Zygote:
         """Start actions and answer for those that end."""
         self.poll.register(self.control, select.POLLIN)
         while True:
-            for descriptor, _ in self.poll.poll(1000 * _LOOK if self.running else None):
+            events = self.poll.poll(1000 * _LOOK if self.running else None)
+            events.sort(
+                key=lambda event: event[0] == self.control.fileno()
+            )  # last: it may open what another closes here
+            for descriptor, _ in events:
                 if descriptor == self.control.fileno():
                     message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 3)
                     if not message:
@@ -142,7 +146,10 @@ class _Zygote:
         """End actions that have stopped: outside of their box there is nobody to continue them."""
         self.looked = time.monotonic()
         for action in {action.process: action for action in self.running.values()}.values():
-            stopped = os.waitid(os.P_PID, action.process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+            try:
+                stopped = os.waitid(os.P_PID, action.process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:  # it has just ended, and cannot stop any more
+                continue
             action.stopped = action.stopped + 1 if stopped else 0
             if action.stopped == 2:
                 action.kill()
