@@ -237,7 +237,7 @@ def trained(name: str, seed: int, steps: int) -> M.Module:
     Every operation ends before the next one begins: as MegEngine trains by itself, three of 950 trainings on a busy machine came
     out otherwise, one of them with a NaN in a bias; of 500 in this way none did.
     """
-    config.async_level = 0
+    usual, config.async_level = config.async_level, 0
     mge.random.seed(seed)
     own = quantize_qat(NETWORKS[name](), qconfig=QCONFIGS.get(name, ema_fakequant_qconfig))
     own.train()
@@ -249,6 +249,7 @@ def trained(name: str, seed: int, steps: int) -> M.Module:
         with gradients:
             gradients.backward(F.nn.cross_entropy(own(mge.Tensor(images)), mge.Tensor(labels)))
         optimizer.step().clear_grad()
+    config.async_level = usual
     own.eval()
     disable_observer(own)
     return own
