@@ -43,11 +43,7 @@ class ContentStore:
         """Store a content; nothing is written when the store has it."""
         digest = digest_bytes(content)
         if not self.has(digest):
-            blob = self._blob(digest)
-            self._syncs.make(blob.parent)
-            with placing(blob, mode=_READ_ONLY, durable=False) as target:
-                write_all(target, content)
-            self._syncs.file(blob)
+            self._syncs.place(self._blob(digest), content, mode=_READ_ONLY)
         return digest
 
     def put_file(self, path: str | os.PathLike[str]) -> Digest:
@@ -55,9 +51,9 @@ class ContentStore:
         part = self._folder / "incoming" / os.urandom(6).hex()
         with _opened(path) as source:
             if os.fstat(source).st_size <= _SMALL:
-                return self.put_bytes(b"".join(map(bytes, pieces(source))))
-        with _opened(path) as source, placing(part, mode=_READ_ONLY, durable=False) as target:
-            digest = _copy(source, target)
+                return self.put_bytes(_whole(source))
+            with placing(part, mode=_READ_ONLY, durable=False) as target:
+                digest = _copy(source, target)
         blob = self._blob(digest)
         try:
             if self.has(digest):
@@ -94,7 +90,7 @@ class ContentStore:
     def read(self, digest: Digest) -> bytes:
         """The whole content, checked; raises Missing or Corrupt."""
         with self._open(digest) as source:
-            content = b"".join(map(bytes, pieces(source)))
+            content = _whole(source)
             self._check(source, digest, digest_bytes(content))
         return content
 
@@ -188,6 +184,10 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _whole(source: int) -> bytes:
+    return b"".join(map(bytes, pieces(source)))
 
 
 def _copy(source: int, target: int) -> Digest:

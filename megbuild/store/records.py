@@ -13,7 +13,6 @@ import msgspec
 
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import Digest
-from megbuild.store.durable import placing, write_all
 from megbuild.store.syncing import AT_ONCE, Syncs
 
 FORMAT = 3
@@ -113,11 +112,7 @@ class RecordStore:
     def put(self, record: Record) -> None:
         """Keep a record. Its outputs must be in the content store already: readers may come at once."""
         line = msgspec.json.encode(record, order="sorted")
-        path = self._path(record.key)
-        self._syncs.make(path.parent)
-        with placing(path, mode=0o444, durable=False) as target:
-            write_all(target, line + b"\n" + _checksum(line) + b"\n")
-        self._syncs.file(path)
+        self._syncs.place(self._path(record.key), line + b"\n" + _checksum(line) + b"\n", mode=0o444)
 
     def remove(self, key: str) -> None:
         """Forget a key, so that its action is run again."""

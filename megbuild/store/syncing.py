@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from megbuild.errors import MegbuildError
-from megbuild.store.durable import make_folders, sync_folder, unwritable
+from megbuild.store.durable import make_folders, placing, sync_folder, unwritable, write_all
 
 PAUSE = 0.5
 """Seconds between one batch and the next one: what is lost with the power is not much older."""
@@ -20,6 +20,13 @@ PAUSE = 0.5
 
 class Syncs:
     """Syncs at once."""
+
+    def place(self, path: Path, content: bytes, *, mode: int) -> None:
+        """Place a file whole, to survive a power failure with the folders above it; raises MB602."""
+        self.make(path.parent)
+        with placing(path, mode=mode, durable=False) as target:
+            write_all(target, content)
+        self.file(path)
 
     def file(self, path: Path) -> None:
         """A file that has got its name: its content and its name are to survive a power failure; raises MB602."""
