@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -242,9 +243,7 @@ def test_training_code_with_a_module_of_the_same_name(stems: Stems) -> None:
 
 def test_a_stem_that_is_killed_costs_nothing(stems: Stems) -> None:
     stems.grow()
-    launcher = stems.zygote._process
-    assert launcher
-    (zygote,) = _below(launcher.pid)
+    launcher, zygote = _processes(stems)
     for stem in _below(zygote):
         os.kill(stem, signal.SIGKILL)
         until(lambda stem=stem: not Path(f"/proc/{stem}").exists(), "the zygote did not notice")
@@ -259,9 +258,7 @@ def test_a_stem_that_hangs_is_noticed(stems: Stems, monkeypatch: pytest.MonkeyPa
     spins = "import signal\ndef spin(*_):\n    while True: pass\nsignal.signal(signal.SIGUSR1, spin)\n"
     stems.write("rules/toy/worker.py", spins + RULE)
     stems.grow()
-    launcher = stems.zygote._process
-    assert launcher
-    (zygote,) = _below(launcher.pid)
+    launcher, zygote = _processes(stems)
     for stem in _below(zygote):
         os.kill(stem, signal.SIGUSR1)
     assert stems.says("print('well')") == "well"
@@ -277,6 +274,14 @@ def test_stems_end_with_their_zygote(stems: Stems) -> None:
     assert alive
     stems.box.runner.stop()
     assert not [process for process in alive if Path(f"/proc/{process}").exists()]
+
+
+def _processes(stems: Stems) -> tuple[subprocess.Popen[bytes], int]:
+    """The launcher, and the zygote that it started."""
+    launcher = stems.zygote._process
+    assert launcher
+    (zygote,) = _below(launcher.pid)
+    return launcher, zygote
 
 
 def _below(process: int) -> list[int]:

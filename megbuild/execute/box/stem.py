@@ -19,7 +19,7 @@ from hashlib import sha256
 from types import CodeType
 from typing import Any
 
-from . import kernel, root, warm
+from . import kernel, root, supervisor, warm
 
 MOST = 12
 """Stems of one zygote: each takes some megabytes."""
@@ -159,7 +159,7 @@ def become(
         warm.use(compiled)
         warm.begin(first, root.WORK)
         resource.setrlimit(resource.RLIMIT_CPU, before)
-        if len(os.listdir("/proc/self/task")) > 1 or _children():
+        if len(os.listdir("/proc/self/task")) > 1 or supervisor.children():
             raise RuntimeError("importing it starts threads or processes")
         os.chdir("/")
         kernel.enter(files_of_all, kernel.NEW_MOUNTS)
@@ -197,8 +197,3 @@ def _alone_with(files: Mapping[str, bytes]) -> None:
     kernel.protect(root.WORK, kernel.READ_ONLY)
     kernel.unmount(root.HIDDEN)
     os.chdir(root.WORK)
-
-
-def _children() -> bool:
-    with open("/proc/thread-self/children") as file:
-        return bool(file.read())

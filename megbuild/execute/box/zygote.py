@@ -22,7 +22,7 @@ import traceback
 from types import CodeType
 from typing import Any
 
-from . import calls, confine, kernel, landlock, root, stem, warm
+from . import calls, confine, kernel, landlock, root, stem, supervisor, warm
 
 _TURN = 3
 """The descriptor by which an action keeps its turn."""
@@ -118,9 +118,8 @@ class _Zygote:
         self.poll.register(self.control, select.POLLIN)
         while True:
             events = self.poll.poll(1000 * _LOOK if self.running else None)
-            events.sort(
-                key=lambda event: event[0] == self.control.fileno()
-            )  # last: it may open what another closes here
+            # What the control brings comes last: it may open a descriptor by the number of one that is closed here.
+            events.sort(key=lambda event: event[0] == self.control.fileno())
             for descriptor, _ in events:
                 if descriptor == self.control.fileno():
                     message, descriptors, _, _ = socket.recv_fds(self.control, _LARGEST, 3)
@@ -340,7 +339,7 @@ class _Zygote:
             work = root.WORK
         else:
             work = f"{self.told['actions']}/{request['name']}"
-            _supervise()
+            supervisor.stay_behind(_TURN)
         os.chdir(work)
         confine.give_up(request["limits"], work, self.told["readable"], self.abi)
         return work
@@ -367,36 +366,3 @@ class _Zygote:
 def _code(request: dict[str, Any]) -> str:
     """The folder in which an action's code is staged."""
     return f"{root.ACTIONS}/{request['laid'] or request['name']}"
-
-
-def _supervise() -> None:
-    """Without a process namespace: stay behind as the one who ends what the action started, and return in the action."""
-    kernel.adopt_orphans()
-    action = os.fork()
-    if not action:
-        kernel.die_with_parent()
-        os.setsid()
-        return
-    kernel.close_from(_TURN)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(action, signal.SIGKILL))
-    status = None
-    while True:
-        try:
-            process, ended = os.wait()
-        except ChildProcessError:
-            break
-        if process == action:
-            status = ended
-        if status is not None:
-            for orphan in _children():
-                os.kill(orphan, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(status) if status is not None else 1
-    if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
-        os.kill(os.getpid(), -code)
-    os._exit(code)
-
-
-def _children() -> list[int]:
-    with open("/proc/thread-self/children") as file:
-        return [int(process) for process in file.read().split()]
