@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, MappingProxyType
 from typing import Any
@@ -130,26 +131,27 @@ def _installed(folder: Path, described: tuple[Rule, ...], origin: str) -> list[I
 def _compiled(path: Path, shown: str) -> CodeType:
     """What ``rule.py`` says. It is compiled here, so that no cache is written beside it."""
     data = toml_file.read_bytes(str(path), shown)
-    try:
-        return compile(data, str(path), "exec", dont_inherit=True)
-    except SyntaxError as error:
-        where = Location(shown, error.lineno or 0, error.offset or 0)
-        raise _broken(f"is not valid Python: {error.msg}", "", where) from None
-    except Exception as error:  # a null byte, a nesting that is too deep
-        said = " ".join(str(error).split())
-        raise _broken(
-            f"fails with {type(error).__name__}: {said}", "it may import megbuild.rule only", Location(shown)
-        ) from None
+    with _telling(path, shown):
+        code = compile(data, str(path), "exec", dont_inherit=True)
+    return code
 
 
 def _run(code: CodeType, path: Path, shown: str) -> dict[str, Any]:
     """The names that ``rule.py`` defines."""
     names: dict[str, Any] = {"__name__": f"megbuild_rules.{path.parent.name}.rule", "__file__": str(path)}
-    try:
+    with _telling(path, shown):
         exec(code, names)
+    return names
+
+
+@contextmanager
+def _telling(path: Path, shown: str) -> Iterator[None]:
+    """Make a problem at its line of whatever goes wrong in ``rule.py``, or in what it imports."""
+    try:
+        yield
     except MegbuildError:
         raise
-    except SyntaxError as error:  # of what it imports
+    except SyntaxError as error:
         raise _broken(
             f"is not valid Python: {error.msg}", "", Location(shown, error.lineno or 0, error.offset or 0)
         ) from None
@@ -159,7 +161,6 @@ def _run(code: CodeType, path: Path, shown: str) -> dict[str, Any]:
         ]
         said = " ".join(traceback.format_exception_only(error)[-1].split())
         raise _broken(f"fails with {said}", "it may import megbuild.rule only", Location(shown, *lines[-1:])) from None
-    return names
 
 
 def _described(names: Mapping[str, Any], shown: str) -> tuple[Rule, ...]:

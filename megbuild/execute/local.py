@@ -47,7 +47,7 @@ TIME_LIMITS = {"weights": 7 * 86400.0}
 TIME_LIMIT = 1800.0
 """The same for every other action."""
 SHARED, GONE = ".shared", ".gone"
-"""Beside the staged folders: code that they share by links, and those that are being deleted."""
+"""Beside the staged folders: the code that many have in common, and those that are being deleted."""
 _LONGEST_NAME = 150
 """Characters of a folder's name; file systems take 255 bytes."""
 

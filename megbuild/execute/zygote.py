@@ -203,8 +203,9 @@ class Zygote:
                 waited = place.enter_context(places.one())
                 with suppress(OSError):  # it is gone, which is heard
                     turn.send(b"!")
-                hearing, stops = Hearing(answer, turn, place.close, self.process), Stops(self.process)
-                limit = _Watch(limits, output.fileno(), self.actions / name, stops).wait(hearing)
+                process = self.process
+                hearing = Hearing(answer, turn, place.close, process)
+                limit = _Watch(limits, output.fileno(), self.actions / name, Stops(process)).wait(hearing)
                 said = hearing.take(_LARGEST)
         if not said:
             raise Dead(f"the zygote of toolchain {self.kind.toolchain} died{self._last_words()}")
