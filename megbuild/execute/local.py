@@ -22,11 +22,11 @@ from megbuild.declare.models import Toolchain
 from megbuild.errors import FAILED, MegbuildError, fail
 from megbuild.execute.builder import Ran
 from megbuild.execute.ending import Ending
+from megbuild.execute.environments import Environment, Environments
 from megbuild.execute.failure import ActionFailed, limit_of, log_tail, refusal, write_by_hand
 from megbuild.execute.opened import Watched, declared
-from megbuild.execute.soundness import sound
 from megbuild.execute.staging import REFUSAL, Moved, collect, stage
-from megbuild.execute.toolchains import Installed, installed, provision
+from megbuild.execute.toolchains import Installed
 from megbuild.execute.turns import ROOM, Places
 from megbuild.execute.undeclared import declared_at, undeclared
 from megbuild.execute.worker_code import SharedCode, code_of
@@ -70,25 +70,25 @@ class Local:
     shown: Sequence[str] = ()
     """Folders that actions see beside their toolchain."""
     zygotes: Zygotes = field(init=False)
-    _installing: dict[str, threading.Lock] = field(default_factory=dict)
+    environments: Environments = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _sound: dict[str, Installed] = field(default_factory=dict)
-    """The toolchains that were looked at, by their digest."""
     _warned: bool = False
     _begun: bool = False
     _deleting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __post_init__(self) -> None:
+        self.environments = Environments(self.cache, self.say)
         self.zygotes = Zygotes(self.folder / "actions", self.folder / "logs")
         self._shared, self._gone = SharedCode(self.folder / "actions" / SHARED), self.folder / "actions" / GONE
 
     def run(self, action: Action, now: Fingerprint, places: Places = ROOM) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
-        toolchain = self._toolchain(action)
+        later = {other.toolchain: self.toolchains[other.toolchain] for other in self.expected}
+        toolchain = self.environments.of(self.toolchains[action.toolchain], later.values()).there
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
-        ending = self._ended(action, now, toolchain, folder, log, places)
+        ending = self._ended(action, now, folder, log, places)
         if not ending.well:
             raise self._failed(action, toolchain, folder, log, ending)
         try:
@@ -116,17 +116,18 @@ class Local:
         """See :class:`megbuild.execute.builder.Runner`."""
         return self.zygotes.stopped
 
-    def _ended(
-        self, action: Action, now: Fingerprint, toolchain: Installed, folder: Path, log: Path, places: Places
-    ) -> Ending:
+    def _ended(self, action: Action, now: Fingerprint, folder: Path, log: Path, places: Places) -> Ending:
         """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
-        kind = self._kind(action, self.toolchains[action.toolchain], toolchain)
-        self._start_others(kind)
         arguments = _split(action.arguments[1:])[1]
         code = code_of(action)
         for last in (False, True):
+            found = self.environments.of(self.toolchains[action.toolchain])
+            kind = self._kind(action, self.toolchains[action.toolchain], found)
+            self._start_others(kind)
             try:
                 with self.zygotes.taken(kind) as zygote:
+                    if not found.is_sound():
+                        raise Dead("its toolchain was not as it was installed")
                     self._judge(zygote.box)
                     self._empty(folder)
                     log.parent.mkdir(parents=True, exist_ok=True)
@@ -145,17 +146,20 @@ class Local:
             except Dead as death:
                 if self.zygotes.stopped:
                     return Ending(-signal.SIGKILL)
+                found.is_sound()  # known from here on, and another one is installed if it was not
                 if last:
                     raise fail("MB406", f"{action.id}: {death}", "build again", status=FAILED) from None
         raise AssertionError("the loop returns or raises")
 
-    def _kind(self, action: Action, toolchain: Toolchain, there: Installed) -> Kind:
+    def _kind(self, action: Action, toolchain: Toolchain, found: Environment) -> Kind:
         preload = () if self.through else tuple(toolchain.settings.get("preload", ()))
         flags = _split(action.arguments[1:])[0]
         of_sdks = (root for sdk in toolchain.sdks for root in sdks.roots(sdk))
+        there = found.there
         readable = dict.fromkeys([*there.roots, *of_sdks, *self.shown])
         environment = tuple(_base(action, toolchain).items())
-        return Kind(there.name, there.python, tuple(readable), flags, preload, environment, tuple(self.through))
+        through = tuple(self.through)
+        return Kind(there.name, there.python, tuple(readable), flags, preload, environment, through, found.number)
 
     def _empty(self, folder: Path) -> None:
         """Make the folder anew. One that is there is taken away at once: what still writes to it writes nowhere."""
@@ -189,23 +193,11 @@ class Local:
         kinds: dict[Kind, None] = {}
         for action in expected:
             toolchain = self.toolchains.get(action.toolchain)
-            if toolchain and (there := self._ready(toolchain)):
-                kinds[self._kind(action, toolchain, there)] = None
+            if toolchain and (found := self.environments.standing(toolchain)):
+                kinds[self._kind(action, toolchain, found)] = None
         others = [kind for kind in kinds if kind != first and kind.preload][: self.zygotes.most - 1]
         if others:
             threading.Thread(target=self.zygotes.start, args=(others,), daemon=True).start()
-
-    def _install_all(self) -> None:
-        """Install what is missing of the toolchains that will be needed, all at the same time."""
-        with self._guard:
-            toolchains = {action.toolchain: self.toolchains[action.toolchain] for action in self.expected}
-        for toolchain in toolchains.values():
-            if not installed(toolchain, self.cache):
-                threading.Thread(target=self._install, args=(toolchain,), daemon=True).start()
-
-    def _install(self, toolchain: Toolchain) -> None:
-        with suppress(MegbuildError), self._lock(toolchain):  # said when an action needs it
-            provision(toolchain, self.cache, self.say)
 
     def _judge(self, box: Box) -> None:
         """Say once when actions are not confined as they should be, or refuse to go on."""
@@ -216,31 +208,6 @@ class Local:
         if self.require_sandbox:
             raise fail("MB407", sentence, "leave out --require-sandbox to build all the same", status=FAILED)
         self.say(f"warning: {sentence} [MB407]")
-
-    def _toolchain(self, action: Action) -> Installed:
-        toolchain = self.toolchains[action.toolchain]
-        if there := self._ready(toolchain):
-            return there  # an action need not wait while another toolchain is installed
-        self._install_all()
-        with self._lock(toolchain):
-            there = provision(toolchain, self.cache, self.say)
-            self._sound[toolchain.digest] = there
-            return there
-
-    def _ready(self, toolchain: Toolchain) -> Installed | None:
-        """The environment, when it is there and as it was installed; that is looked at once in a build, before its first action."""
-        if not installed(toolchain, self.cache):
-            return None
-        if toolchain.digest not in self._sound:
-            with self._lock(toolchain):  # what is not sound is removed
-                missing = toolchain.digest not in self._sound
-                if missing and sound(toolchain, self.cache, self.say) and (there := installed(toolchain, self.cache)):
-                    self._sound[toolchain.digest] = there
-        return self._sound.get(toolchain.digest)
-
-    def _lock(self, toolchain: Toolchain) -> threading.Lock:
-        with self._guard:
-            return self._installing.setdefault(toolchain.digest, threading.Lock())
 
     def _failed(
         self, action: Action, toolchain: Installed, folder: Path, log: Path, ending: Ending, message: str = ""

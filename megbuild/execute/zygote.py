@@ -79,6 +79,8 @@ class Kind:
     environment: tuple[tuple[str, str], ...]
     through: tuple[str, ...] = ()
     """What runs the interpreters of actions; nothing is imported in advance then."""
+    number: int = 0
+    """Of the environments that stood in one place one after the other, which one it has imported from."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from math import inf
 
 from msgspec import Struct
 
@@ -48,12 +49,16 @@ def _like(others: list[Cost]) -> Cost:
 def urgency(actions: Mapping[str, Action], costs: Mapping[str, Cost]) -> dict[str, float]:
     """Seconds from the start of each action to the end of the longest way that begins with it.
 
+    What takes no time goes before everything else: what it gives, such as a published artifact, is there early, and
+    does not come all at the end, when no action runs beside it.
+
     ``actions`` stand in an order in which each comes after those that it needs.
     """
     after: dict[str, float] = defaultdict(float)
     longest: dict[str, float] = {}
     for id in reversed(list(actions)):
-        longest[id] = after[id] + costs[id].seconds
+        to_the_end = after[id] + costs[id].seconds
+        longest[id] = to_the_end if costs[id].seconds else inf
         for product in actions[id].products:
-            after[product.action] = max(after[product.action], longest[id])
+            after[product.action] = max(after[product.action], to_the_end)
     return longest

@@ -15,6 +15,8 @@ from msgspec import Struct
 
 _CHUNK = 1 << 18
 """Bytes read at a time: they stay in a processor's second cache between reading, hashing and writing."""
+_LITTLE = 1 << 12
+"""The least to read at a time: some files say that they are empty and are not."""
 
 _SECOND = 1_000_000_000
 QUIET = 20_000_000
@@ -64,9 +66,10 @@ def digest_descriptor(descriptor: int) -> Digest:
 def pieces(descriptor: int) -> Iterator[memoryview]:
     """What an open file holds from its current position on; each piece is gone when the next one is asked for.
 
-    All of them are read into the same memory: fresh memory for every piece costs twice as much as hashing it.
+    All of them are read into the same memory: fresh memory for every piece costs twice as much as hashing it. For the same
+    reason a small file gets little of it.
     """
-    memory = memoryview(bytearray(_CHUNK))
+    memory = memoryview(bytearray(min(_CHUNK, max(_LITTLE, os.fstat(descriptor).st_size + 1))))
     while size := os.readv(descriptor, [memory]):
         yield memory[:size]
 

@@ -12,7 +12,7 @@ import pickle
 import pickletools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 LOOKED_UP = frozenset({"func", "module_type", "module", "opdef"})
 """Attributes of a traced module in which a pair of texts names what MegEngine imports and calls later."""
@@ -206,11 +206,18 @@ def _pair(parts: list[Any]) -> Any:
     return _OTHER
 
 
+class _Untold:
+    """A file that does not tell where it stands: else its reader asks the kernel for that before every instruction."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.readline = file.read, file.readline
+
+
 def follow(file: BinaryIO) -> Found:
     """Follow the pickle in ``file``, from where it stands to its end."""
     machine = _Machine()
     try:
-        for number, (code, argument, _) in enumerate(pickletools.genops(file)):
+        for number, (code, argument, _) in enumerate(pickletools.genops(cast(BinaryIO, _Untold(file)))):
             machine.step(code.name, argument, code.stack_before, code.stack_after)
             if number == _MOST_STEPS:
                 raise ValueError(f"it has more than {_MOST_STEPS} instructions")

@@ -8,6 +8,9 @@ import megbuild_mge
 from megbuild_worker import samples, traced
 from megbuild_worker.job import Job
 
+AHEAD = {"build": ("tm_file",)}
+"""What functions import by themselves, and what can be imported in advance for that."""
+
 describe, run, runtime = megbuild_mge.describe, megbuild_mge.run, megbuild_mge.runtime
 
 

@@ -13,7 +13,7 @@ import onnx.shape_inference
 from megbuild_worker import names, samples, traced
 from megbuild_worker.job import Description, Job, Refusal
 
-AHEAD = {"build": ("conversion", "lowering.to_onnx")}
+AHEAD = {"build": ("conversion", "lowering.to_onnx", "onnx_file", "tm_file"), "measure": ("onnx_file",)}
 """What functions import by themselves, and what can be imported in advance for that."""
 
 

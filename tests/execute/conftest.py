@@ -12,7 +12,7 @@ import pytest
 
 from megbuild.declare.limits import UNLIMITED, Limits
 from megbuild.declare.models import Toolchain
-from megbuild.execute import local
+from megbuild.execute import environments
 from megbuild.execute.failure import ActionFailed
 from megbuild.execute.local import Local
 from megbuild.execute.toolchains import Installed
@@ -71,7 +71,7 @@ class Boxes:
 def boxes(folder: Path, monkeypatch: pytest.MonkeyPatch, preload: list[str], without: str = "") -> Boxes:
     """A runner whose toolchain is this Python, with modules to be imported in advance."""
     monkeypatch.setattr(
-        local, "installed", lambda toolchain, cache: Installed("toy", "0", sys.executable, sys.prefix, {})
+        environments, "installed", lambda toolchain, cache: Installed("toy", "0", sys.executable, sys.prefix, {})
     )
     root = folder / "workspace"
     root.mkdir(parents=True)

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from megbuild.declare.models import Toolchain
-from megbuild.execute import local
+from megbuild.execute import environments, local
 from megbuild.execute.failure import ActionFailed, log_tail
 from megbuild.execute.local import Local, _folder_name
 from megbuild.execute.toolchains import Installed
@@ -29,7 +29,7 @@ CANONICAL = "def build():\n    raise ValueError('broken')\n"
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Local:
     monkeypatch.setattr(
-        local, "installed", lambda toolchain, cache: Installed("toy", "0", sys.executable, sys.prefix, {})
+        environments, "installed", lambda toolchain, cache: Installed("toy", "0", sys.executable, sys.prefix, {})
     )
     root = tmp_path / "a workspace"
     root.mkdir()
@@ -141,27 +141,6 @@ def test_a_log_is_shown_as_it_can_be(tmp_path: Path) -> None:
     assert [len(line) for line in shown[1:3]] == [1, 300]
     assert shown[3] == 'File "/tmp/s/in/source/gone.py", line 3'
     assert log_tail(tmp_path / "none", tmp_path, tmp_path) == ()
-
-
-def test_missing_toolchains_are_installed_side_by_side(runner: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    there: dict[str, Installed] = {}
-    both = threading.Barrier(2, timeout=60)
-    asked: list[str] = []
-
-    def provision(toolchain: Toolchain, cache: Path, say: object) -> Installed:
-        if toolchain.digest not in there:
-            asked.append(toolchain.name)
-            both.wait()  # only if the other one is being installed at the same time
-            there[toolchain.digest] = Installed(toolchain.name, toolchain.digest, sys.executable, sys.prefix, {})
-        return there[toolchain.digest]
-
-    monkeypatch.setattr(local, "installed", lambda toolchain, cache: there.get(toolchain.digest))
-    monkeypatch.setattr(local, "provision", provision)
-    first = action("open('out/answer.txt', 'w').write('x')")
-    runner.toolchains = {"toy": Toolchain("toy", "0", "3.11", "/"), "other": Toolchain("other", "1", "3.11", "/")}
-    runner.expected = [first, replace(first, id="//a/b:m#y", toolchain="other")]
-    runner.run(first, fingerprint(first, None, {}))
-    assert sorted(asked) == ["other", "toy"]
 
 
 def test_half_of_a_script_to_run_it_by_hand_is_none(runner: Local, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -32,8 +34,13 @@ def test_the_longest_way_counts() -> None:
 
 
 @given(some.lists(some.tuples(some.floats(0, 1e3), some.sets(some.integers(0, 20), max_size=3)), max_size=20))
-def test_what_is_needed_is_never_less_urgent(drawn: list[tuple[float, set[int]]]) -> None:
+def test_what_is_needed_is_never_less_urgent_and_what_takes_no_time_comes_first(
+    drawn: list[tuple[float, set[int]]],
+) -> None:
     graph = [action(str(n), *sorted(str(m) for m in needs if m < n)) for n, (_, needs) in enumerate(drawn)]
     found = urgency({a.id: a for a in graph}, {str(n): Cost(s, 0) for n, (s, _) in enumerate(drawn)})
     for one in graph:
-        assert all(found[product.action] >= found[one.id] for product in one.products)
+        if drawn[int(one.id)][0]:
+            assert all(found[product.action] >= found[one.id] for product in one.products)
+        else:
+            assert found[one.id] == inf
