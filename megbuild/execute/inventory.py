@@ -59,9 +59,12 @@ def changed(folder: Path, inventory: Path) -> list[str]:
     known = _read(inventory)
     if known is None:
         return [inventory.name]
-    now = {name: _seen(status) for name, status in _walk(folder)}
-    differing = {name for name in known.keys() & now.keys() if known[name][:3] != now[name]}
-    return sorted((known.keys() ^ now.keys()) | differing)
+    left, differing = dict(known), []
+    for name, status in _walk(folder):
+        expected = left.pop(name, None)
+        if expected is None or expected[:3] != _seen(status):
+            differing.append(name)
+    return sorted([*left, *differing])
 
 
 def damaged(folder: Path, inventory: Path) -> list[str]:

@@ -162,12 +162,11 @@ class Local:
         return Kind(there.name, there.python, tuple(readable), flags, preload, environment, through, found.number)
 
     def _empty(self, folder: Path) -> None:
-        """Make the folder anew. One that is there is taken away at once: what still writes to it writes nowhere."""
+        """Make room for the folder. One that is there is taken away at once: what still writes to it writes nowhere."""
         if folder.exists():
             gone = self._gone / os.urandom(6).hex()
             folder.rename(gone)
             self._deleting.submit(remove, gone)
-        folder.mkdir(parents=True)
 
     def _stage(self, action: Action, now: Fingerprint, folder: Path, code: WorkerCode, *, apart: bool) -> WorkerCode:
         """Stage it whole or not at all: on a full disk, half of it would take the room that the next action needs.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from megbuild.graph.actions import Action, Leaf
@@ -24,7 +25,7 @@ class Watched:
     """
 
     def __init__(self, folder: Path, paths: Iterable[str]) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc = _libc()
         self._watches: Mapping[int, str] = {}
         self._descriptor = self._libc.inotify_init1(os.O_CLOEXEC)
         self._complete = self._descriptor >= 0
@@ -44,6 +45,11 @@ class Watched:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         return tuple(sorted(left)) if self._complete else None
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def declared(action: Action) -> tuple[str, ...]:

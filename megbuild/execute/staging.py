@@ -19,6 +19,7 @@ from megbuild.graph.actions import Action, Leaf, Outputs
 from megbuild.graph.fingerprint import Fingerprint
 from megbuild.store.content import ContentStore
 from megbuild.store.digests import digest_file
+from megbuild.store.durable import write_all
 
 CODE = "code/"
 """Where the modules lie that an action runs."""
@@ -54,8 +55,9 @@ def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folde
     for output in action.outputs:
         place = PurePosixPath("out", output)
         folders.add(str(place.parent if place.suffix else place))
-    for name in sorted(folders):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted({above for path in folders for above in _with_those_above(path)}):
+        os.mkdir(f"{folder}/{name}")  # noqa: PTH102 - a dozen for each action
     for path in staged:
         if leaf := leaves.get(path):
             put(leaf, folder / path)
@@ -63,13 +65,23 @@ def stage(action: Action, fingerprint: Fingerprint, content: ContentStore, folde
             content.copy(fingerprint.staged[path], folder / path)
 
 
+def _with_those_above(folder: str) -> Iterator[str]:
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+
+
 def put(leaf: Leaf, target: Path) -> None:
     """Place a leaf, read-only; raises Moved when it is not as it was hashed."""
-    if leaf.content is not None:
-        target.write_bytes(leaf.content)
-    else:
+    if leaf.content is None:
         _copy(leaf, target)
-    target.chmod(0o444)
+        target.chmod(0o444)
+        return
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    try:
+        write_all(descriptor, leaf.content)
+    finally:
+        os.close(descriptor)
 
 
 def _copy(leaf: Leaf, target: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import random
 import sys
+import tokenize
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,13 @@ MODULES = {"train": "train", "expect": "expect", "measure": "measure"}
 """The module that drives a function of the worker; ``make`` drives all others."""
 
 _ready: dict[tuple[str, str, str], tuple[ModuleType, ModuleType, Any]] = {}
+
+
+def _prepare(numpy: Any) -> None:
+    """What nearly every action makes the libraries work out, and they keep: limits of numbers, and how to read an array's header."""
+    numpy.finfo(numpy.float32), numpy.finfo(numpy.float64)
+    for _ in tokenize.generate_tokens(iter(["0"]).__next__):
+        pass
 
 
 def ready(folder: str, worker: str, function: str) -> tuple[ModuleType, ModuleType]:
@@ -32,7 +40,7 @@ def ready(folder: str, worker: str, function: str) -> tuple[ModuleType, ModuleTy
         random.seed(0)
         numpy.random.seed(0)
         code = Path(folder, "code")
-        numpy.finfo(numpy.float32), numpy.finfo(numpy.float64)  # worked out once, with a warning for each
+        _prepare(numpy)
         for place in sorted((code / "toolchains").glob("*/")):
             sys.path.append(str(place))
         driver = importlib.import_module(f"megbuild_worker.{MODULES.get(function, 'make')}")

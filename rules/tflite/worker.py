@@ -13,9 +13,7 @@ from megbuild_worker.job import Description, Job, Refusal, Tensor
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
-AHEAD = {
-    "build": ("conversion", "lowering.quantised_tflite", "lowering.tflite_file", "lowering.to_tflite", "tm_file")
-}
+AHEAD = {"build": ("conversion", "lowering.quantised_tflite", "lowering.tflite_file", "lowering.to_tflite", "tm_file")}
 """What functions import by themselves, and what can be imported in advance for that."""
 
 

@@ -290,8 +290,8 @@ class _Zygote:
         action.answer.close()
 
     def _compiled(self, request: dict[str, Any]) -> dict[str, CodeType]:
-        if not (self.boxed and self.ready):
-            return {}
+        if self.imported or not (self.boxed and self.ready):
+            return self.imported
         return self.compiled.of(_code(request), root.WORK, request["code"])
 
     def _be_the_action(
