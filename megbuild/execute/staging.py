@@ -79,6 +79,7 @@ def put(leaf: Leaf, target: Path) -> None:
         return
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
     try:
+        os.fchmod(descriptor, 0o444)  # whatever the umask
         write_all(descriptor, leaf.content)
     finally:
         os.close(descriptor)
