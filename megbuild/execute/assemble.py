@@ -78,16 +78,23 @@ def _install(toolchain: Toolchain, parts: declared.Installation, folder: Path, i
                 shutil.copytree(
                     modules, _site_packages(folder), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
                 )
-            for locks in _at_once([Path(lock) for lock in toolchain.locks]):
+            for locks in _at_once([Path(lock) for lock in toolchain.locks], parts.build):
                 _install_locks(locks, folder, parts.build, Path(scratch), lambda line: uv.downloads(line, what, say))
         except uv.UvFailure as failure:
             raise uv.explain(failure, what) from None
 
 
-def _at_once(locks: list[Path]) -> list[list[Path]]:
-    """The locks that one run of uv installs: all, or one after another where two name the same package."""
-    apart = sum(len(declared.pins(lock)) for lock in locks) == len(declared.pins(*locks))
-    return [locks] if apart else [[lock] for lock in locks]
+def _at_once(locks: list[Path], build: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[list[Path]]:
+    """The locks that one run of uv installs: all, or one after another where two name the same package, or where a package
+    is built with options that another one would get, too, and may not know."""
+    pins = declared.pins(*locks)
+    built = build.keys() & pins.keys()
+    alike = len(built) < 2 or not any(build[package] for package in built)
+    return (
+        [locks]
+        if alike and sum(len(declared.pins(lock)) for lock in locks) == len(pins)
+        else [[lock] for lock in locks]
+    )
 
 
 def _install_locks(
