@@ -90,11 +90,8 @@ def _at_once(locks: list[Path], build: Mapping[str, Mapping[str, Mapping[str, st
     pins = declared.pins(*locks)
     built = build.keys() & pins.keys()
     alike = len(built) < 2 or not any(build[package] for package in built)
-    return (
-        [locks]
-        if alike and sum(len(declared.pins(lock)) for lock in locks) == len(pins)
-        else [[lock] for lock in locks]
-    )
+    apart = sum(len(declared.pins(lock)) for lock in locks) == len(pins)
+    return [locks] if apart and alike else [[lock] for lock in locks]
 
 
 def _install_locks(

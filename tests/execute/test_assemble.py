@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from megbuild.declare import toolchains as declared
+from megbuild.declare.rules import builtin_rules_folder
 from megbuild.execute import assemble, compiled, inventory, soundness, toolchains
 from megbuild.execute.known import Known
 from tests.execute.test_toolchains import rules, run, small, wheel  # noqa: F401 - rules is a fixture
@@ -156,3 +157,15 @@ def test_what_was_seen_longest_ago_is_forgotten_first(tmp_path, monkeypatch):
         known.put(path.stat(), path.name)
         known.save()
     assert [Known(tmp_path / "known").get(path.stat()) for path in paths] == ["a", None, "c"]
+
+
+@pytest.mark.parametrize("name", sorted(declared.folders(builtin_rules_folder())))
+def test_options_of_one_package_reach_no_other_one_that_is_built(name):
+    """On a machine where none of them was ever built: distutils refuses options that a package's own commands do not have."""
+    toolchain = declared.describe(name, declared.folders(builtin_rules_folder()))
+    parts = declared.installation(toolchain)
+    runs = assemble._at_once([Path(lock) for lock in toolchain.locks], parts.build)
+    assert sorted(str(lock) for run in runs for lock in run) == sorted(toolchain.locks)
+    for locks in runs:
+        built = parts.build.keys() & declared.pins(*locks).keys()
+        assert len(built) < 2 or not any(parts.build[package] for package in built)
