@@ -84,13 +84,13 @@ class Local:
     def run(self, action: Action, now: Fingerprint, places: Places = ROOM) -> Ran:
         """See :class:`megbuild.execute.builder.Runner`."""
         later = {other.toolchain: self.toolchains[other.toolchain] for other in self.expected}
-        toolchain = self.environments.of(self.toolchains[action.toolchain], later.values()).there
+        found = self.environments.of(self.toolchains[action.toolchain], later.values())
         name = _folder_name(action.id)
         folder = self.folder / "actions" / name
         log = self.folder / "logs" / f"{name}.log"
-        ending = self._ended(action, now, folder, log, places)
+        ending = self._ended(action, now, found, folder, log, places)
         if not ending.well:
-            raise self._failed(action, toolchain, folder, log, ending)
+            raise self._failed(action, found.there, folder, log, ending)
         try:
             outputs = collect(action, now, self.content, folder, sealed=ending.sealed)
             ran = Ran(outputs, self.content.put_file(log), ending.memory, ending.unread, ending.waited)
@@ -98,7 +98,7 @@ class Local:
             if isinstance(error, OSError) or error.problems[0].code == UNWRITABLE:
                 remove(folder)  # it is the disk's fault, and there is nothing to look at by hand
                 raise
-            raise self._failed(action, toolchain, folder, log, ending, self._placed(action, error)) from None
+            raise self._failed(action, found.there, folder, log, ending, self._placed(action, error)) from None
         gone = self._gone / os.urandom(6).hex()
         folder.rename(gone)
         self._deleting.submit(remove, gone)
@@ -116,12 +116,13 @@ class Local:
         """See :class:`megbuild.execute.builder.Runner`."""
         return self.zygotes.stopped
 
-    def _ended(self, action: Action, now: Fingerprint, folder: Path, log: Path, places: Places) -> Ending:
+    def _ended(
+        self, action: Action, now: Fingerprint, found: Environment, folder: Path, log: Path, places: Places
+    ) -> Ending:
         """Stage the action and run it; once more from the beginning when its zygote dies, which says nothing of it."""
         arguments = _split(action.arguments[1:])[1]
         code = code_of(action)
         for last in (False, True):
-            found = self.environments.of(self.toolchains[action.toolchain])
             kind = self._kind(action, self.toolchains[action.toolchain], found)
             self._start_others(kind)
             try:
@@ -149,6 +150,7 @@ class Local:
                 found.is_sound()  # known from here on, and another one is installed if it was not
                 if last:
                     raise fail("MB406", f"{action.id}: {death}", "build again", status=FAILED) from None
+                found = self.environments.of(self.toolchains[action.toolchain])
         raise AssertionError("the loop returns or raises")
 
     def _kind(self, action: Action, toolchain: Toolchain, found: Environment) -> Kind:

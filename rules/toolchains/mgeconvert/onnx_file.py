@@ -22,9 +22,9 @@ HIGHEST_OPSET, HIGHEST_SAME = 19, 22
 """What onnxruntime 1.16 takes, and the version up to which the operators that are not in ``CHANGED`` mean the same."""
 CHANGED = ("AffineGrid", "DFT", "DequantizeLinear", "Gelu", "GridSample", "GroupNormalization", "QuantizeLinear")
 STANDARD = ("", "ai.onnx")
-onnx.defs.has(
-    "Identity"
-)  # onnx now lists its operators, where actions are forked from, and not when it first checks a file
+
+# onnx lists its operators when it is first asked for one: here, where actions are forked from, and not in each of them.
+onnx.defs.has("Identity")
 
 
 def load(path: Path) -> onnx.ModelProto:
